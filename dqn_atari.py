@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Trains a deep Q-network to play an Atari game, and plays with what it has learnt.
+
+python3 dqn_atari.py -env Breakout-v0 -r                        train, in a window
+python3 dqn_atari.py -env Breakout-v0 -c Breakout-v0_weights.h5 go on
+python3 dqn_atari.py -env Breakout-v0 -p -r                     watch it play
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import secrets
+import sys
+from typing import Any, NoReturn
+
+from config import GROUPS, Config, ConfigError
+
+# Flags that describe exploration: given beside --continue, they start it anew.
+SCHEDULE = {"start", "end", "explore_steps", "pretrain"}
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns a parser with the flags that the fields of `Config` declare.
+
+    What is not given on the command line is left out of the result.
+    """
+    parser = OneLineParser(
+        prog="dqn_atari.py",
+        description="Trains a deep Q-network to play an Atari game, or plays with its weights.",
+        epilog="A step is one decision of the agent; frames = steps × frame skip.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    for field in dataclasses.fields(Config):
+        metadata = field.metadata
+        options: dict[str, Any] = {"dest": field.name, "help": _help(field)}
+        if metadata["type"] is bool:
+            options["action"] = argparse.BooleanOptionalAction if field.default else "store_true"
+        else:
+            options["type"] = metadata["type"]
+            options["choices"] = metadata["choices"]
+            if not metadata["choices"]:
+                options["metavar"] = metadata["metavar"] or "N"
+        groups[metadata["group"]].add_argument(*metadata["flags"], **options)
+    return parser
+
+
+def _help(field: dataclasses.Field) -> str:
+    """Returns a flag's help with its unit and default."""
+    text = field.metadata["help"]
+    if "(default" in text:
+        return text
+    if isinstance(field.default, bool):
+        default = "on" if field.default else "off"
+    elif isinstance(field.default, int):
+        default = f"{field.default:,}"
+    else:
+        default = str(field.default)
+    shown = f"{default} {field.metadata['unit']}".rstrip()
+    return f"{text} (default: {shown})".replace("%", "%%")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program; returns its exit status: 0, 1 (failed), 2 (usage), 130 or 143 (stopped)."""
+    parser = make_parser()
+    given = vars(parser.parse_args(arguments))
+    try:
+        config = Config(**given)
+    except ConfigError as error:
+        parser.error(str(error))
+    if config.seed is None:
+        config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
+    try:
+        return _run(config, new_schedule=bool(SCHEDULE & given.keys()))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(config: Config, new_schedule: bool) -> int:
+    """Does what the settings ask for; returns the exit status."""
+    # TensorFlow greets on stderr as it is imported, where only errors are to be.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # What is imported here takes seconds, which a mistake in the command line need not wait for.
+    from preprocessing import EnvironmentIdError, find_game
+
+    try:
+        find_game(config.environment)
+    except EnvironmentIdError as error:
+        return _fail(str(error), 2)
+
+    from reward_log import LogError
+    from weights_file import WeightsError
+    from window import NoDisplayError
+
+    try:
+        if config.play:
+            from evaluation import play
+
+            return play(config)
+        from training import train
+
+        return train(config, new_schedule)
+    except ConfigError as error:
+        return _fail(str(error), 2)
+    except (WeightsError, LogError, NoDisplayError) as error:
+        return _fail(str(error), 1)
+    except MemoryError:
+        return _fail(f"--memory {config.memory} does not fit into this machine: give less", 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    """Says in one line what went wrong; returns the exit status."""
+    print(f"dqn_atari.py: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

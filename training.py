@@ -1,0 +1,328 @@
+"""The training loop: act, step, remember, learn, log and save."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from agent import Agent, make_agent
+from config import Config, ConfigError, describe
+from console import Progress, StopSignals
+from preprocessing import FRAME_SIZE, AtariEnvironments, FrameStack, Step, find_game, state_shape
+from replay_memory import ReplayMemory
+from reward_log import Episode, RewardLog, read_log
+from window import Window
+
+
+@dataclass(frozen=True)
+class LinearEpsilon:
+    """Epsilon falls in a straight line and then stays, Mnih et al. 2015, "Training details"."""
+
+    start: float  # probability
+    end: float  # probability
+    decay_steps: int
+    first_step: int = 0  # the step at which the fall starts
+
+    def __call__(self, step: int) -> float:
+        """Returns the probability of a random action at this step of the run."""
+        done = min(1.0, max(0.0, (step - self.first_step) / self.decay_steps))
+        return self.start + done * (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run starts to count: at zero, or where the log that it goes on from ends."""
+
+    episode: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    scores: tuple[float, ...] = ()  # of the last games, oldest first
+
+
+class Training:
+    """The loop itself. Whoever runs it sees the episodes, and writes, shows and stops."""
+
+    def __init__(
+        self,
+        config: Config,
+        environments: AtariEnvironments,
+        agent: Agent,
+        memory: ReplayMemory,
+        epsilon: LinearEpsilon,
+        rng: np.random.Generator,
+        origin: Origin,
+        window: Window | None = None,
+    ):
+        """Puts the parts together; nothing happens yet.
+
+        Args:
+            config: the settings of the run.
+            environments: what to step.
+            agent: what acts and learns.
+            memory: one stream for each environment.
+            epsilon: the schedule of exploration.
+            rng: draws the batches.
+            origin: where to count from.
+            window: shows the first environment.
+        """
+        self._config = config
+        self._environments = environments
+        self._agent = agent
+        self._memory = memory
+        self._epsilon = epsilon
+        self._rng = rng
+        self._window = window
+        self.step = origin.step
+        self.epsilon = epsilon(origin.step)
+        self.loss = 0.0
+        self._episode = origin.episode
+        self._earlier_seconds = origin.seconds
+        self._started = time.monotonic()
+        count = environments.count
+        self._stack = FrameStack(count, config.frame_stack_size)
+        self._rewards = np.zeros(count)
+        self._scores = np.zeros(count)
+        self._lengths = np.zeros(count, np.int64)
+        # Sums over all updates: their number, loss, accuracy and mean Q; and what they were when
+        # each environment's episode began, so that the difference is the episode's.
+        self._sums = np.zeros(4)
+        self._sums_before = np.zeros((count, 4))
+
+    def pretrain(self, epsilon: float) -> Iterator[int]:
+        """Fills the memory up to `--pretrain` transitions, without learning.
+
+        Args:
+            epsilon: 1 acts at random, 0 lets the network decide.
+
+        Yields:
+            How many transitions there are, after each step of all environments.
+        """
+        wanted = min(self._config.pretrain, self._memory.capacity)
+        gathered = 0
+        if wanted:
+            self._start_episodes()
+        while gathered < wanted:
+            gathered += self._environments.count
+            # Training starts with new episodes, so the last of these are cut off.
+            self._act(epsilon, cut=gathered >= wanted)
+            yield gathered
+
+    def run(self) -> Iterator[list[Episode]]:
+        """Trains until `--steps`.
+
+        Yields:
+            The episodes that ended, after each step of all environments.
+        """
+        self._start_episodes()
+        while self.step < self._config.steps:
+            self.epsilon = self._epsilon(self.step)
+            step = self._act(self.epsilon)
+            self.step += self._environments.count
+            self._learn()
+            yield self._finish_episodes(step)
+
+    def _start_episodes(self) -> None:
+        frames = self._environments.reset()
+        self._stack.push(frames, np.ones(self._environments.count, bool))
+
+    def _act(self, epsilon: float, cut: bool = False) -> Step:
+        """Takes one step in all environments and remembers it; `cut` ends all episodes there."""
+        frames = self._stack.states[..., -1].copy()
+        actions = self._agent.act(self._stack.states, epsilon)
+        step = self._environments.step(actions)
+        self._memory.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
+        self._stack.push(step.frames, step.ends)
+        if self._window:
+            self._window.show(self._environments.picture())
+        return step
+
+    def _learn(self) -> None:
+        """Makes the updates and the copy to the target network that the step count asks for."""
+        if len(self._memory) >= self._config.batch:
+            for _ in range(self._passed(self._config.train_every)):
+                batch = self._memory.sample(self._config.batch, self._rng)
+                update = self._agent.learn(batch)
+                self._memory.update_priorities(batch.indices, update.td_errors)
+                self._sums += 1, update.loss, update.accuracy, update.mean_q
+                self.loss = update.loss
+        if self._passed(self._config.update):
+            self._agent.copy_to_target()
+
+    def _passed(self, interval: int) -> int:
+        """Returns how many multiples of `interval` the last step of all environments passed."""
+        return self.step // interval - (self.step - self._environments.count) // interval
+
+    def _finish_episodes(self, step: Step) -> list[Episode]:
+        """Returns the episodes that ended with this step, and counts anew for those after them."""
+        self._rewards += step.rewards
+        self._scores += step.points
+        self._lengths += 1
+        episodes = []
+        for index in np.flatnonzero(step.ends):
+            updates, *sums = self._sums - self._sums_before[index]
+            loss, accuracy, mean_q = (round(total / max(1, updates), 8) for total in sums)
+            episodes.append(
+                Episode(
+                    number=self._episode,
+                    reward=float(self._rewards[index]),
+                    steps=self.step,
+                    epsilon=self.epsilon,
+                    loss=loss,
+                    accuracy=accuracy,
+                    score=float(self._scores[index]),
+                    length=int(self._lengths[index]),
+                    mean_q=mean_q,
+                    frames=self.step * self._config.frame_skip,
+                    seconds=round(self._earlier_seconds + time.monotonic() - self._started, 1),
+                )
+            )
+            self._episode += 1
+        for totals in (self._rewards, self._scores, self._lengths):
+            totals[step.ends] = 0
+        self._sums_before[step.ends] = self._sums
+        return episodes
+
+
+def train(config: Config, new_schedule: bool) -> int:
+    """Trains as the settings say, until the steps are done or a signal asks to stop.
+
+    Args:
+        config: the settings of the run.
+        new_schedule: whether exploration starts anew although the run goes on from weights.
+
+    Returns:
+        The exit status: 0, or 130 or 143 where a signal ended the run.
+
+    Raises:
+        ConfigError: the run that it goes on from has done all its steps.
+        EnvironmentIdError: there is no such game.
+        LogError: the log that it goes on from cannot be read.
+        NoDisplayError: a window is asked for, and there is no display.
+        OSError: a file cannot be written.
+        WeightsError: the weights cannot be loaded.
+    """
+    window = Window(f"{config.environment}: training") if config.render else None
+    Path(config.out).mkdir(parents=True, exist_ok=True)
+    origin = _origin(config)
+    seeds = np.random.SeedSequence(config.seed).spawn(3)
+    environments_rng, agent_rng, memory_rng = (np.random.default_rng(seed) for seed in seeds)
+    environments = AtariEnvironments(
+        find_game(config.environment),
+        config.envs,
+        environments_rng,
+        frame_skip=config.frame_skip,
+        screen=config.screen,
+        life_loss=config.life_loss,
+        no_op_limit=config.nothing,
+        shown=window is not None,
+    )
+    agent = make_agent(
+        config, state_shape(config.frame_stack_size), environments.num_actions, agent_rng
+    )
+    if config.continue_from:
+        agent.load_weights(Path(config.continue_from))
+    memory = ReplayMemory(
+        config.memory,
+        config.envs,
+        (FRAME_SIZE, FRAME_SIZE),
+        config.frame_stack_size,
+        config.n_step,
+        config.gamma,
+    )
+    first_step = origin.step if new_schedule else 0
+    epsilon = LinearEpsilon(config.start, config.end, config.explore_steps, first_step)
+    training = Training(config, environments, agent, memory, epsilon, memory_rng, origin, window)
+    print(describe(config))
+    devices = ", ".join(keras.distribution.list_devices())
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}")
+    print(f"replay memory: {memory.nbytes:,} bytes when full, for {memory.capacity:,} transitions")
+    if origin.step:
+        print(f"going on after step {origin.step:,} and {origin.episode:,} episodes")
+    _set_aside_others(config)
+    sys.stdout.flush()
+
+    with StopSignals() as stop, RewardLog(config.log_path) as log:
+        _pretrain(config, training, stop)
+        if stop.received is None:
+            _train(config, training, log, agent, origin, stop)
+        agent.save_weights(config.weights_path)
+    environments.close()
+    print(f"step {training.step:,}; weights in {config.weights_path}, log in {config.log_path}")
+    return 0 if stop.received is None else 128 + stop.received
+
+
+def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
+    """Gathers what the first updates learn from; with `--continue` the network decides."""
+    greedy = config.continue_from is not None
+    what = "pretraining, the network decides" if greedy else "pretraining at random"
+    wanted = min(config.pretrain, config.memory)
+    with Progress(what, wanted, 0, config.progress, sys.stdout) as progress:
+        for gathered in training.pretrain(0.0 if greedy else 1.0):
+            progress.update(gathered)
+            if stop.received is not None:
+                return
+
+
+def _train(
+    config: Config,
+    training: Training,
+    log: RewardLog,
+    agent: Agent,
+    origin: Origin,
+    stop: StopSignals,
+) -> None:
+    """Runs the loop; logs every episode and writes the weights now and then."""
+    scores = deque(origin.scores, maxlen=100)
+    last = "no episode yet"
+    with Progress("training", config.steps, origin.step, config.progress, sys.stdout) as progress:
+        for episodes in training.run():
+            for episode in episodes:
+                log.append(episode)
+                scores.append(episode.score or 0.0)
+                last = f"episode {episode.number:,}, score {np.mean(scores):.1f}"
+            if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
+                agent.save_weights(config.weights_path)
+            progress.update(
+                training.step,
+                f"{last}, epsilon {training.epsilon:.3f}, loss {training.loss:.4f}",
+            )
+            if stop.received is not None:
+                return
+
+
+def _origin(config: Config) -> Origin:
+    """Returns where the log beside the weights that the run goes on from ends."""
+    if not config.continue_from:
+        return Origin()
+    path = Path(config.continue_from).parent / config.log_path.name
+    if not path.exists() or not path.stat().st_size:
+        return Origin()
+    episodes = read_log(path).episodes
+    last = episodes[-1]
+    if last.steps >= config.steps:
+        raise ConfigError(
+            f"--steps {config.steps:,} are done, {path} ends at step {last.steps:,}: "
+            "give more --steps to go on"
+        )
+    scores = tuple(e.score for e in episodes[-100:] if e.score is not None)
+    return Origin(last.number + 1, last.steps, last.seconds or 0.0, scores)
+
+
+def _set_aside_others(config: Config) -> None:
+    """Renames the files of an earlier run that this one does not go on from."""
+    continued = Path(config.continue_from) if config.continue_from else None
+    kept = [continued, continued.parent / config.log_path.name] if continued else []
+    for path in (config.log_path, config.weights_path):
+        if path.exists() and not any(k.exists() and path.samefile(k) for k in kept):
+            number = 1
+            while (aside := path.with_stem(f"{path.stem}.{number}")).exists():
+                number += 1
+            path.rename(aside)
+            print(f"{path} is of an earlier run: renamed to {aside}")

@@ -1,0 +1,121 @@
+"""Weights of a network as a file: written in Keras's format, read in that and its older ones."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from files import replacing
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be loaded into a network, said in one line."""
+
+
+def save(path: Path, network: keras.Model) -> None:
+    """Writes the weights of a network, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written; one that was there stays.
+    """
+    # Keras looks at the name's end to choose the format.
+    with replacing(path, suffix=".weights.h5") as new:
+        network.save_weights(new)
+
+
+def load(path: Path, network: keras.Model) -> None:
+    """Loads weights into a network.
+
+    Reads Keras's `.weights.h5` and `.keras` files and its older HDF5 layouts, told apart by what
+    is in them and not by name.
+
+    Raises:
+        WeightsError: the file is missing, damaged, none of these, or of another shape.
+    """
+    suffix = _format(path)
+    wanted = [tuple(variable.shape) for variable in network.weights]
+    try:
+        found = _shapes(path, suffix)
+        if sorted(found) == sorted(wanted):
+            with tempfile.TemporaryDirectory() as folder:
+                # Keras looks at the name's end to choose the format.
+                named = Path(folder) / f"copy{suffix}"
+                shutil.copyfile(path, named)
+                network.load_weights(named)
+            return
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} is damaged and cannot be read: {_first_line(error)}") from error
+    raise WeightsError(f"{path} does not fit: {_mismatch(found, wanted)}")
+
+
+def _format(path: Path) -> str:
+    """Returns the name's end that Keras knows the format of these weights by."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except FileNotFoundError:
+        raise WeightsError(f"{path} does not exist: give the path of a weights file") from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    if not head:
+        raise WeightsError(f"{path} is empty: give a weights file that was written whole")
+    if head.startswith(b"PK\x03\x04"):
+        return ".keras"
+    if head != b"\x89HDF\r\n\x1a\n":
+        raise WeightsError(f"{path} is no weights file: give one in HDF5 or Keras's .keras format")
+    try:
+        with h5py.File(path) as file:
+            older = "layer_names" in file.attrs or "model_weights" in file
+    except OSError as error:
+        raise WeightsError(f"{path} is damaged or cut short") from error
+    return ".h5" if older else ".weights.h5"
+
+
+def _shapes(path: Path, suffix: str) -> list[tuple[int, ...]]:
+    """Returns the shapes of all weights in a file, in no order; the optimiser's are left out."""
+    shapes: list[tuple[int, ...]] = []
+
+    def collect(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            shapes.append(item.shape)
+
+    if suffix == ".keras":
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open("model.weights.h5") as inner,
+            h5py.File(inner) as file,
+        ):
+            file.visititems(collect)
+        return shapes
+    with h5py.File(path) as file:
+        group = file.get("model_weights", file)
+        group.visititems(collect)
+    return shapes
+
+
+def _mismatch(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> str:
+    """Returns in what way the shapes of a file's weights differ from those wanted."""
+    *hidden, _, _ = wanted  # the last two are the kernel and the bias of the output layer
+    rest = list(found)
+    for shape in hidden:
+        if shape not in rest:
+            return (
+                f"it is of another network, without weights of shape {shape}; "
+                f"choose the --network and --framestacksize that it was trained with"
+            )
+        rest.remove(shape)
+    outputs = [shape[0] for shape in rest if len(shape) == 1]
+    if len(rest) == 2 and outputs:
+        return f"it has values for {outputs[0]} actions, this game has {wanted[-1][0]}"
+    return f"it has {len(found)} weight arrays, this network has {len(wanted)}"
+
+
+def _first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its kind where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
