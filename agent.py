@@ -34,7 +34,7 @@ def q_target(r_t: Any, discount_t: Any, q_t_target: Any) -> Any:
 
 
 def double_q_target(r_t: Any, discount_t: Any, q_t_online: Any, q_t_target: Any) -> Any:
-    """Returns the Double DQN target, van Hasselt et al. 2016, eq. 4.
+    """Returns the Double DQN target, van Hasselt et al. 2016, eq. 4 with the target network.
 
     Args:
         r_t: [B] float32, n-step rewards, discounted to the first step.
@@ -54,9 +54,10 @@ def values_of(q: Any, a: Any) -> Any:
 
 
 def huber(td_error: Any) -> Any:
-    """Returns the Huber loss with its bend at 1, Huber 1964, eq. 3: [B] float32 for [B] float32.
+    """Returns the loss of Huber 1964 with its bend at 1: [B] float32 for [B] float32.
 
-    Its gradient is the TD error clipped to [-1, 1], as in Mnih et al. 2015, "Training details".
+    Its gradient is the TD error clipped to [-1, 1], which Mnih et al. 2015 ask for in "Methods:
+    Training algorithm for deep Q-networks".
     """
     size = ops.abs(td_error)
     linear = ops.maximum(size - 1, 0)

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 PLAIN_LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
+
+
+@contextmanager
+def libraries_quiet() -> Iterator[None]:
+    """Keeps back what TensorFlow's C++ parts write to stderr while they load.
+
+    No setting of theirs silences it all. Where loading fails, it is shown after all.
+    """
+    with tempfile.TemporaryFile() as held_back:
+        stderr = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(stderr, held_back.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 class StopSignals:
@@ -64,9 +88,12 @@ class Progress:
         self._plain = shown and not stream.isatty()
         self._total, self._initial, self._step = total, initial, initial
         self._started = self._last_line = time.monotonic()
+        if self._plain:
+            print(f"{what}: from step {initial:,} to {total:,}", file=stream, flush=True)
 
     def update(self, step: int, status: str = "") -> None:
-        """Shows that `step` has been reached."""
+        """Shows that `step` has been reached; the last steps of all may be beyond the total."""
+        step = min(step, self._total)
         self._bar.set_postfix_str(status, refresh=False)
         self._bar.update(step - self._step)
         self._step = step

@@ -16,6 +16,7 @@ import sys
 from typing import Any, NoReturn
 
 from config import GROUPS, Config, ConfigError
+from console import libraries_quiet
 
 # Flags that describe exploration: given beside --continue, they start it anew.
 SCHEDULE = {"start", "end", "explore_steps", "pretrain"}
@@ -104,18 +105,15 @@ def _run(config: Config, new_schedule: bool) -> int:
     except EnvironmentIdError as error:
         return _fail(str(error), 2)
 
-    from reward_log import LogError
-    from weights_file import WeightsError
-    from window import NoDisplayError
+    with libraries_quiet():
+        from evaluation import play
+        from reward_log import LogError
+        from training import train
+        from weights_file import WeightsError
+        from window import NoDisplayError
 
     try:
-        if config.play:
-            from evaluation import play
-
-            return play(config)
-        from training import train
-
-        return train(config, new_schedule)
+        return play(config) if config.play else train(config, new_schedule)
     except ConfigError as error:
         return _fail(str(error), 2)
     except (WeightsError, LogError, NoDisplayError) as error:

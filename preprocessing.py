@@ -24,12 +24,14 @@ FRAME_SIZE = 84
 NO_OP = 0
 MAX_NO_OPS = 30  # emulator frames without action at the start of a game, Mnih et al. 2015
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
-CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; the rows that seed 000 keeps
+CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; which rows, it does not say
 # The probability that the emulator repeats the last action instead of the one it is given, as
 # ale-py registers each version (Machado et al. 2018, section 5).
 STICKY_ACTIONS = {"v0": 0.25, "v4": 0.0, "v5": 0.25}
 
 gymnasium.register_envs(ale_py)
+# The emulators greet on stderr, where only errors are to be.
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 
 class EnvironmentIdError(ValueError):

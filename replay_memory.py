@@ -78,6 +78,7 @@ class ReplayMemory:
         self._next_history = np.zeros(streams, np.int32)
         self._next_row = 0
         self._filled_rows = 0
+        self._has_drawable = False
 
     def __len__(self) -> int:
         """Returns the number of transitions held."""
@@ -93,6 +94,13 @@ class ReplayMemory:
         """Bytes that it takes when it is full."""
         arrays = (self._frames, self._actions, self._rewards, self._terminals, self._ends)
         return sum(array.nbytes for array in arrays) + self._history.nbytes
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether there is a transition to draw, which takes a few steps."""
+        if not self._has_drawable:
+            self._has_drawable = bool(self._drawable(np.arange(len(self))).any())
+        return self._has_drawable
 
     def append(
         self,

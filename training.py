@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import numpy as np
 from agent import Agent, make_agent
 from config import Config, ConfigError, describe
 from console import Progress, StopSignals
-from preprocessing import FRAME_SIZE, AtariEnvironments, FrameStack, Step, find_game, state_shape
+from preprocessing import AtariEnvironments, FrameStack, Step, find_game, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, RewardLog, read_log
 from window import Window
@@ -33,7 +34,7 @@ class LinearEpsilon:
     def __call__(self, step: int) -> float:
         """Returns the probability of a random action at this step of the run."""
         done = min(1.0, max(0.0, (step - self.first_step) / self.decay_steps))
-        return self.start + done * (self.end - self.start)
+        return (1 - done) * self.start + done * self.end
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class Training:
         """
         self._config = config
         self._environments = environments
-        self._agent = agent
-        self._memory = memory
+        self.agent = agent
+        self.memory = memory
         self._epsilon = epsilon
         self._rng = rng
         self._window = window
+        self.origin = origin
         self.step = origin.step
         self.epsilon = epsilon(origin.step)
         self.loss = 0.0
@@ -104,7 +106,7 @@ class Training:
         Yields:
             How many transitions there are, after each step of all environments.
         """
-        wanted = min(self._config.pretrain, self._memory.capacity)
+        wanted = min(self._config.pretrain, self.memory.capacity)
         gathered = 0
         if wanted:
             self._start_episodes()
@@ -128,6 +130,12 @@ class Training:
             self._learn()
             yield self._finish_episodes(step)
 
+    def close(self) -> None:
+        """Frees the emulators and the window."""
+        self._environments.close()
+        if self._window:
+            self._window.close()
+
     def _start_episodes(self) -> None:
         frames = self._environments.reset()
         self._stack.push(frames, np.ones(self._environments.count, bool))
@@ -135,29 +143,28 @@ class Training:
     def _act(self, epsilon: float, cut: bool = False) -> Step:
         """Takes one step in all environments and remembers it; `cut` ends all episodes there."""
         frames = self._stack.states[..., -1].copy()
-        actions = self._agent.act(self._stack.states, epsilon)
+        actions = self.agent.act(self._stack.states, epsilon)
         step = self._environments.step(actions)
-        self._memory.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
+        self.memory.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
         self._stack.push(step.frames, step.ends)
         if self._window:
             self._window.show(self._environments.picture())
         return step
 
     def _learn(self) -> None:
-        """Makes the updates and the copy to the target network that the step count asks for."""
-        if len(self._memory) >= self._config.batch:
-            for _ in range(self._passed(self._config.train_every)):
-                batch = self._memory.sample(self._config.batch, self._rng)
-                update = self._agent.learn(batch)
-                self._memory.update_priorities(batch.indices, update.td_errors)
+        """Makes the updates and copies to the target network that the last steps ask for."""
+        for step in range(self.step - self._environments.count + 1, self.step + 1):
+            if step % self._config.train_every == 0 and self._can_learn():
+                batch = self.memory.sample(self._config.batch, self._rng)
+                update = self.agent.learn(batch)
+                self.memory.update_priorities(batch.indices, update.td_errors)
                 self._sums += 1, update.loss, update.accuracy, update.mean_q
                 self.loss = update.loss
-        if self._passed(self._config.update):
-            self._agent.copy_to_target()
+            if step % self._config.update == 0:
+                self.agent.copy_to_target()
 
-    def _passed(self, interval: int) -> int:
-        """Returns how many multiples of `interval` the last step of all environments passed."""
-        return self.step // interval - (self.step - self._environments.count) // interval
+    def _can_learn(self) -> bool:
+        return len(self.memory) >= self._config.batch and self.memory.can_sample
 
     def _finish_episodes(self, step: Step) -> list[Episode]:
         """Returns the episodes that ended with this step, and counts anew for those after them."""
@@ -208,8 +215,25 @@ def train(config: Config, new_schedule: bool) -> int:
         OSError: a file cannot be written.
         WeightsError: the weights cannot be loaded.
     """
+    with StopSignals() as stop:
+        _check_folder(Path(config.out))
+        training = assemble(config, new_schedule)
+        _introduce(config, training)
+        _set_aside_others(config)
+        sys.stdout.flush()
+        with RewardLog(config.log_path) as log:
+            _pretrain(config, training, stop)
+            if stop.received is None:
+                _train(config, training, log, stop)
+            training.agent.save_weights(config.weights_path)
+        training.close()
+    print(f"step {training.step:,}; weights in {config.weights_path}, log in {config.log_path}")
+    return 0 if stop.received is None else 128 + stop.received
+
+
+def assemble(config: Config, new_schedule: bool) -> Training:
+    """Returns the loop that the settings describe, ready to run; raises what `train` raises."""
     window = Window(f"{config.environment}: training") if config.render else None
-    Path(config.out).mkdir(parents=True, exist_ok=True)
     origin = _origin(config)
     seeds = np.random.SeedSequence(config.seed).spawn(3)
     environments_rng, agent_rng, memory_rng = (np.random.default_rng(seed) for seed in seeds)
@@ -223,39 +247,44 @@ def train(config: Config, new_schedule: bool) -> int:
         no_op_limit=config.nothing,
         shown=window is not None,
     )
-    agent = make_agent(
-        config, state_shape(config.frame_stack_size), environments.num_actions, agent_rng
-    )
+    states = state_shape(config.frame_stack_size)
+    agent = make_agent(config, states, environments.num_actions, agent_rng)
     if config.continue_from:
         agent.load_weights(Path(config.continue_from))
     memory = ReplayMemory(
         config.memory,
         config.envs,
-        (FRAME_SIZE, FRAME_SIZE),
+        states[:2],
         config.frame_stack_size,
         config.n_step,
         config.gamma,
     )
     first_step = origin.step if new_schedule else 0
     epsilon = LinearEpsilon(config.start, config.end, config.explore_steps, first_step)
-    training = Training(config, environments, agent, memory, epsilon, memory_rng, origin, window)
+    return Training(config, environments, agent, memory, epsilon, memory_rng, origin, window)
+
+
+def _introduce(config: Config, training: Training) -> None:
+    """Prints the settings, what Keras runs on, and what the memory will take."""
     print(describe(config))
     devices = ", ".join(keras.distribution.list_devices())
     print(f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}")
+    memory, origin = training.memory, training.origin
     print(f"replay memory: {memory.nbytes:,} bytes when full, for {memory.capacity:,} transitions")
     if origin.step:
         print(f"going on after step {origin.step:,} and {origin.episode:,} episodes")
-    _set_aside_others(config)
-    sys.stdout.flush()
 
-    with StopSignals() as stop, RewardLog(config.log_path) as log:
-        _pretrain(config, training, stop)
-        if stop.received is None:
-            _train(config, training, log, agent, origin, stop)
-        agent.save_weights(config.weights_path)
-    environments.close()
-    print(f"step {training.step:,}; weights in {config.weights_path}, log in {config.log_path}")
-    return 0 if stop.received is None else 128 + stop.received
+
+def _check_folder(folder: Path) -> None:
+    """Makes the folder of the run if need be; raises OSError where no file can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno, f"--out is no folder to write in ({error.strerror})", str(folder)
+        ) from error
 
 
 def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
@@ -263,6 +292,8 @@ def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
     greedy = config.continue_from is not None
     what = "pretraining, the network decides" if greedy else "pretraining at random"
     wanted = min(config.pretrain, config.memory)
+    if not wanted:
+        return
     with Progress(what, wanted, 0, config.progress, sys.stdout) as progress:
         for gathered in training.pretrain(0.0 if greedy else 1.0):
             progress.update(gathered)
@@ -274,21 +305,19 @@ def _train(
     config: Config,
     training: Training,
     log: RewardLog,
-    agent: Agent,
-    origin: Origin,
     stop: StopSignals,
 ) -> None:
     """Runs the loop; logs every episode and writes the weights now and then."""
-    scores = deque(origin.scores, maxlen=100)
+    scores = deque(training.origin.scores, maxlen=100)
     last = "no episode yet"
-    with Progress("training", config.steps, origin.step, config.progress, sys.stdout) as progress:
+    with Progress("training", config.steps, training.step, config.progress, sys.stdout) as progress:
         for episodes in training.run():
             for episode in episodes:
                 log.append(episode)
                 scores.append(episode.score or 0.0)
                 last = f"episode {episode.number:,}, score {np.mean(scores):.1f}"
             if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
-                agent.save_weights(config.weights_path)
+                training.agent.save_weights(config.weights_path)
             progress.update(
                 training.step,
                 f"{last}, epsilon {training.epsilon:.3f}, loss {training.loss:.4f}",

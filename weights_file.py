@@ -36,22 +36,24 @@ def load(path: Path, network: keras.Model) -> None:
     is in them and not by name.
 
     Raises:
+        OSError: there is no room for a temporary copy.
         WeightsError: the file is missing, damaged, none of these, or of another shape.
     """
     suffix = _format(path)
     wanted = [tuple(variable.shape) for variable in network.weights]
-    try:
-        found = _shapes(path, suffix)
-        if sorted(found) == sorted(wanted):
-            with tempfile.TemporaryDirectory() as folder:
-                # Keras looks at the name's end to choose the format.
-                named = Path(folder) / f"copy{suffix}"
-                shutil.copyfile(path, named)
+    with tempfile.TemporaryDirectory() as folder:
+        # Keras looks at the name's end to choose the format.
+        named = Path(folder) / f"copy{suffix}"
+        shutil.copyfile(path, named)
+        try:
+            found = _shapes(named, suffix)
+            fits = sorted(found) == sorted(wanted)
+            if fits:
                 network.load_weights(named)
-            return
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged and cannot be read: {_first_line(error)}") from error
-    raise WeightsError(f"{path} does not fit: {_mismatch(found, wanted)}")
+        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
+    if not fits:
+        raise WeightsError(f"{path} does not fit: {_mismatch(found, wanted)}")
 
 
 def _format(path: Path) -> str:

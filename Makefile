@@ -1,0 +1,35 @@
+# Each target sets up all that it needs in a virtual environment of its own.
+ENV ?= Pong-v0
+FLAGS ?=
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: train play test lint
+
+train: $(VENV)/run-ready
+	$(BIN)/python dqn_atari.py -env $(ENV) $(FLAGS)
+
+play: $(VENV)/run-ready
+	$(BIN)/python dqn_atari.py -env $(ENV) --play $(FLAGS)
+
+test: $(VENV)/test-ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy *.py benchmarks docs
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is older than 3.11: name a newer one with PYTHON=python3.13" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run-ready: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/test-ready: requirements-dev.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,314 @@
+"""The episode log: its one line format, written and parsed here and nowhere else.
+
+A run appends one line to `<env id>_log.txt` at the end of each episode:
+
+    Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705 Loss: 0.00306275 Acc: 0.875
+    Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3
+
+(here broken in two). The first six fields are those of the logs that other programs already read;
+the others follow them and may be missing. To write:
+
+    with RewardLog("Pong-v0_log.txt") as log:
+        log.append(Episode(number=0, reward=-28.0, steps=255, epsilon=0.9997705, ...))
+
+and to read: `read_log("Pong-v0_log.txt").episodes`.
+"""
+
+import contextlib
+import operator
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+
+
+class LogError(ValueError):
+    """Raised where a log can't be read at all; its text is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What the log holds about one episode; the fields are in the order of the line.
+
+    Attributes:
+        number: episodes of the run that ended before this one.
+        reward: sum of the learner's rewards: clipped, with penalties.
+        steps: steps of the whole run at the end of this episode, all environments counted.
+        epsilon: probability of a random action at the end of the episode, 0 to 1.
+        loss: mean loss of the updates made during the episode, 0.0 where there was none.
+        accuracy: share of the batch states whose greedy action the target leaves unchanged, 0 to
+            1, mean over the episode's updates.
+        score: the game's own points, unclipped.
+        length: steps of this episode alone.
+        mean_q: mean over the episode's updates of the online network's values of the actions
+            taken.
+        frames: emulator frames of the whole run.
+        seconds: wall seconds since the run started, over resumes.
+    """
+
+    number: int
+    reward: float
+    steps: int
+    epsilon: float
+    loss: float
+    accuracy: float
+    score: float | None = None
+    length: int | None = None
+    mean_q: float | None = None
+    frames: int | None = None
+    seconds: float | None = None
+
+
+# Name in the line, type, and whether the line may lack it; in the order of Episode's fields.
+_FIELDS: tuple[tuple[str, type[int] | type[float], bool], ...] = (
+    ("Episode", int, False),
+    ("Reward", float, False),
+    ("Steps", int, False),
+    ("Current Epsilon", float, False),
+    ("Loss", float, False),
+    ("Acc", float, False),
+    ("Score", float, True),
+    ("Length", int, True),
+    ("Mean Q", float, True),
+    ("Frames", int, True),
+    ("Seconds", float, True),
+)
+_NAMES = tuple(name for name, _, _ in _FIELDS)
+_TYPES = tuple(type_ for _, type_, _ in _FIELDS)
+_VALUES = operator.attrgetter(*Episode.__slots__)
+
+# At most 18 digits, because int() refuses very long ones; possessive (`++`), so that a line that
+# doesn't match is given up at once.
+_PATTERNS = {
+    int: "[0-9]{1,18}",
+    float: r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?|(?i:nan|inf))",
+}
+
+
+def _line_pattern() -> str:
+    parts = []
+    for position, (name, type_, optional) in enumerate(_FIELDS):
+        part = f"{' +' if position else ''}{name}: *({_PATTERNS[type_]})"
+        parts.append(f"(?:{part})?" if optional else part)
+    return "".join(parts)
+
+
+_LINE = re.compile(_line_pattern())
+
+
+def _number_text(value: float) -> str:
+    """Returns the shortest fixed-point text that reads back as exactly the same float."""
+    text = repr(float(value))
+    # Other readers of this log take `9.5e-05` for 9.5.
+    return format(Decimal(text), "f") if "e" in text else text
+
+
+def format_episode(episode: Episode) -> str:
+    """Returns the line of an episode, without a newline; fields that are None are left out."""
+    parts = []
+    for name, type_, value in zip(_NAMES, _TYPES, _VALUES(episode), strict=True):
+        if value is not None:
+            text = str(operator.index(value)) if type_ is int else _number_text(value)
+            parts.append(f"{name}: {text}")
+    return " ".join(parts)
+
+
+def parse_episode(line: str) -> Episode | None:
+    """Returns the episode that a line holds, or None where it is not a whole episode line.
+
+    Floats may be in scientific notation, `nan` or `inf`. Space around the line is ignored.
+    """
+    match = _LINE.fullmatch(line.strip())
+    if match is None:
+        return None
+    # Written out, because a loop over the fields takes three times as long.
+    number, reward, steps, epsilon, loss, accuracy, score, length, mean_q, frames, seconds = (
+        match.groups()
+    )
+    return Episode(
+        int(number),
+        float(reward),
+        int(steps),
+        float(epsilon),
+        float(loss),
+        float(accuracy),
+        float(score) if score else None,
+        int(length) if length else None,
+        float(mean_q) if mean_q else None,
+        int(frames) if frames else None,
+        float(seconds) if seconds else None,
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log as it was read.
+
+    Attributes:
+        episodes: the episodes, in the order of their lines.
+        skipped: number (from 1) of each line that could not be used, and why.
+    """
+
+    episodes: list[Episode]
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[list[Episode]]:
+        """The episodes of each of the runs that were appended to this log, one after another.
+
+        A run begins where the episode number does not increase or the steps decrease.
+        """
+        starts = [
+            position
+            for position, (before, after) in enumerate(
+                zip(self.episodes, self.episodes[1:], strict=False), start=1
+            )
+            if after.number <= before.number or after.steps < before.steps
+        ]
+        ends = [*starts, len(self.episodes)]
+        return [
+            self.episodes[start:end]
+            for start, end in zip([0, *starts], ends, strict=True)
+            if start < end
+        ]
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Returns a path as it can be shown within one line, quoted where it is empty or odd."""
+    text = os.fspath(path)
+    return text if text and text.isprintable() else repr(text)
+
+
+def read_log(path: str | os.PathLike[str]) -> Log:
+    """Reads a log.
+
+    A last line without a newline is skipped, even where it looks whole: a run that was killed
+    while it wrote `Acc: 0.875` may have left `Acc: 0.8`, and nothing tells the two apart. Empty
+    lines are ignored.
+
+    Raises:
+        LogError: the path is missing, a folder or a device, must not be read, is empty or
+            binary, or has no single line that can be used.
+    """
+    name = shown(path)
+    try:
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
+            raise LogError(f"{name} is a folder; give the log in it, <env id>_log.txt")
+        if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+            raise LogError(f"{name} is a device; give the log of a run, <env id>_log.txt")
+        log, first = _read_lines(path)
+    except FileNotFoundError:
+        raise LogError(f"{name}: no such file; give the log of a run, <env id>_log.txt") from None
+    except PermissionError:
+        raise LogError(f"{name}: no permission to read it") from None
+    except OSError as error:
+        raise LogError(f"{name} can't be read: {error.strerror or error}") from None
+    except LogError:
+        raise
+    except ValueError:  # A NUL in the path.
+        raise LogError(f"{name} is not the name of a file") from None
+    if log.episodes:
+        return log
+    if not first:
+        raise LogError(f"{name} is empty; a run writes a line when an episode ends")
+    if "\0" in first or "\N{REPLACEMENT CHARACTER}" in first:
+        raise LogError(f"{name} is a binary file; give the log of a run, <env id>_log.txt")
+    if len(log.skipped) == 1:
+        number, why = log.skipped[0]
+        raise LogError(f"{name} has no line that can be used: line {number} is {why}")
+    raise LogError(f"{name} has no episode line; one reads 'Episode: 0 Reward: -28.0 Steps: 255 …'")
+
+
+def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
+    """Returns the log and the text of its first line."""
+    log = Log([])
+    first = ""
+    # newline="\n", so that no other control character ends a line.
+    with open(path, encoding="utf-8-sig", errors="replace", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            first = first or line
+            if not line.endswith("\n"):
+                log.skipped.append((number, "cut short (no newline at its end)"))
+            elif (episode := parse_episode(line)) is not None:
+                log.episodes.append(episode)
+            elif not line.isspace():
+                log.skipped.append((number, "not an episode line"))
+    return log, first
+
+
+class RewardLog:
+    """A log that is open for appending; each append is on its way to the disk at once.
+
+    Args:
+        path: the log; it is created where it is missing. Where it ends in an episode line
+            without a newline (a run was killed while it wrote), that piece of a line is cut
+            away; a tail that is anything else is kept and gets its newline.
+
+    Raises:
+        OSError: the log can't be opened for writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Opens the log."""
+        self.path = Path(path)
+        # Unbuffered: a buffer would write the line of a failed append again at close.
+        self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 - open as long as the object
+        try:
+            self._end_last_line()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, episode: Episode) -> None:
+        """Writes the line of an episode.
+
+        Raises:
+            OSError: the line could not be written, for instance on a full disk; the log is then
+                as it was before.
+        """
+        self._write(f"{format_episode(episode)}\n".encode("ascii"))
+
+    def close(self) -> None:
+        """Closes the log; closing it again does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> "RewardLog":
+        """Returns the log itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the log."""
+        self.close()
+
+    def _write(self, data: bytes) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except BaseException:
+            # A device or a pipe can't be cut; the first error is the one that matters.
+            with contextlib.suppress(OSError):
+                self._file.truncate(size)
+            raise
+
+    def _end_last_line(self) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        tail = b""
+        while b"\n" not in tail and len(tail) < size:
+            start = max(0, size - len(tail) - 4096)
+            self._file.seek(start)
+            tail = self._file.read(size - len(tail) - start) + tail
+        tail = tail[tail.rfind(b"\n") + 1 :]
+        if tail.startswith(b"Episode:") or (tail and b"Episode:".startswith(tail)):
+            self._file.truncate(size - len(tail))
+        elif tail:
+            self._write(b"\n")

@@ -1,0 +1,223 @@
+"""The agent: its update by hand, on two backends, and what it does with weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from agent import Agent, Learner, double_q_target, huber, q_target
+from networks import NETWORKS
+from replay_memory import Batch
+
+HERE = Path(__file__).parent
+
+
+def tiny_network(weights: list[float]) -> keras.Model:
+    """Returns Q(s, a) = weights[a] × s, small enough to work out by hand."""
+    network = keras.Sequential(
+        [keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(2, use_bias=False)]
+    )
+    network.set_weights([np.array([weights])])
+    return network
+
+
+def tiny_update(double: bool, weights: tuple[float, float] = (1, 1)) -> tuple[Learner, float]:
+    """Makes one step of gradient descent (rate 0.1) on two transitions; returns it and the loss.
+
+    First:  s = 1, q = [1, 2], a = 0, r = 0.5, goes on (discount 0.5) to s' = 2, where the online
+            network has [2, 4] and the target network [6, 2].
+    Second: s = 2, q = [2, 4], a = 1, r = -1, and the return ends.
+    """
+    learner = Learner(tiny_network([1, 2]), tiny_network([3, 1]), double, batch_size=2)
+    learner.compile(optimizer=keras.optimizers.SGD(0.1))
+    loss = learner.train_on_batch(
+        {
+            "s_tm1": np.array([1, 2], np.float32).reshape(2, 1, 1, 1),
+            "a_tm1": np.array([0, 1], np.int32),
+            "r_t": np.array([0.5, -1], np.float32),
+            "discount_t": np.array([0.5, 0], np.float32),
+            "s_t": np.array([2, 9], np.float32).reshape(2, 1, 1, 1),
+            "weights": np.array(weights, np.float32),
+        }
+    )
+    return learner, float(loss)
+
+
+def test_double_dqn_update_is_what_it_is_by_hand() -> None:
+    learner, loss = tiny_update(double=True)
+    # Targets 0.5 + 0.5·2 = 1.5 (the target network's value of the online network's action) and -1;
+    # TD errors 0.5 and -5; Huber 0.125 and 4.5; gradients -0.5·1 and, clipped, 1·2, halved.
+    np.testing.assert_allclose(learner.td_errors, [0.5, 5])
+    assert loss == pytest.approx((0.125 + 4.5) / 2)
+    np.testing.assert_allclose(learner.online.get_weights()[0], [[1.025, 1.9]], rtol=1e-6)
+    # The first target leaves action 1 the best, the second makes action 0 the best; Q is 1 and 4.
+    np.testing.assert_allclose(learner.means, [0.5, 2.5])
+
+
+def test_plain_dqn_update_is_what_it_is_by_hand() -> None:
+    learner, loss = tiny_update(double=False)
+    # Target 0.5 + 0.5·6 = 3.5, TD error 2.5, Huber 2; clipped gradient -1·1, halved.
+    np.testing.assert_allclose(learner.td_errors, [2.5, 5])
+    assert loss == pytest.approx((2 + 4.5) / 2)
+    np.testing.assert_allclose(learner.online.get_weights()[0], [[1.05, 1.9]], rtol=1e-6)
+
+
+def test_importance_weights_weigh_loss_and_gradient_but_not_the_td_errors() -> None:
+    learner, loss = tiny_update(double=True, weights=(2, 0))
+    np.testing.assert_allclose(learner.td_errors, [0.5, 5])
+    assert loss == pytest.approx(0.125)
+    np.testing.assert_allclose(learner.online.get_weights()[0], [[1.05, 2]], rtol=1e-6)
+
+
+def test_an_update_leaves_the_target_network_alone() -> None:
+    learner, _ = tiny_update(double=True)
+    np.testing.assert_array_equal(learner.target.get_weights()[0], [[3, 1]])
+
+
+def test_target_of_a_terminal_step_is_its_reward() -> None:
+    r_t, ended = np.array([3.0, -0.5], np.float32), np.zeros(2, np.float32)
+    q = np.full((2, 3), 7, np.float32)
+    np.testing.assert_array_equal(q_target(r_t, ended, q), r_t)
+    np.testing.assert_array_equal(double_q_target(r_t, ended, q, q), r_t)
+
+
+def test_huber_is_square_below_one_and_straight_above() -> None:
+    loss = huber(np.array([-3, -1, -0.5, 0, 0.5, 1, 3], np.float32))
+    np.testing.assert_allclose(loss, [2.5, 0.5, 0.125, 0, 0.125, 0.5, 2.5])
+
+
+def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
+    results = {}
+    for backend in ("tensorflow", "jax"):
+        environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(HERE.parent)}
+        command = [sys.executable, HERE / "update_on_a_backend.py", tmp_path / "weights.h5"]
+        done = subprocess.run(command, env=environment, capture_output=True, check=True)
+        results[backend] = json.loads(done.stdout)
+        assert results[backend].pop("tensorflow") == (backend == "tensorflow")
+    for target, expected in results["tensorflow"].items():
+        for name, values in expected.items():
+            found = results["jax"][target][name]
+            np.testing.assert_allclose(found, values, atol=1e-4, err_msg=f"{target} {name}")
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("nature", 1_686_180), ("nips", 677_172)])
+def test_networks_have_the_papers_parameters(name: str, parameters: int) -> None:
+    network = NETWORKS[name]((84, 84, 4), 4, 0)
+    assert network.count_params() == parameters
+    assert network.output_shape == (None, 4)
+
+
+def test_layers_do_not_start_with_the_same_numbers() -> None:
+    network = NETWORKS["nature"]((84, 84, 4), 4, 0)
+    firsts = [weights.ravel()[:20] for weights in network.get_weights()[::2]]
+    directions = [first / np.abs(first).max() for first in firsts]
+    for i, one in enumerate(directions):
+        for other in directions[i + 1 :]:
+            count = min(len(one), len(other))
+            assert not np.allclose(one[:count], other[:count])
+
+
+def make_agent(seed: int = 0, learning_rate: float = 1e-3) -> Agent:
+    return Agent(
+        (84, 84, 4),
+        3,
+        network="nips",
+        learning_rate=learning_rate,
+        double=True,
+        batch_size=16,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def some_states(count: int) -> np.ndarray:
+    return np.random.default_rng(9).integers(256, size=(count, 84, 84, 4), dtype=np.uint8)
+
+
+def test_epsilon_zero_takes_the_best_action_everywhere() -> None:
+    agent, states = make_agent(), some_states(6)
+    np.testing.assert_array_equal(agent.act(states, 0.0), agent.values(states).argmax(axis=1))
+
+
+def test_epsilon_is_the_share_of_random_actions() -> None:
+    agent, states = make_agent(), some_states(1).repeat(64, axis=0)
+    best = agent.values(states[:1]).argmax()
+    others = np.mean([(agent.act(states, 0.6) != best).mean() for _ in range(40)])
+    # A random action is the best one in a third of cases.
+    assert others == pytest.approx(0.6 * 2 / 3, abs=0.04)
+    every = np.concatenate([agent.act(states, 1.0) for _ in range(10)])
+    assert np.bincount(every, minlength=3).min() > 640 / 3 * 0.75
+
+
+def test_same_seed_same_agent() -> None:
+    states = some_states(2)
+    first, second, other = make_agent(1), make_agent(1), make_agent(2)
+    np.testing.assert_array_equal(first.values(states), second.values(states))
+    assert not np.allclose(first.values(states), other.values(states))
+    np.testing.assert_array_equal(first.act(states, 0.5), second.act(states, 0.5))
+
+
+def two_rooms(rng: np.random.Generator) -> Batch:
+    """Returns a batch from a task with a known answer.
+
+    In a dark room action 0 leads to a bright one without reward; there action 1 gives 1 and ends
+    the game. All else ends it with nothing. So Q is [0.5, 0, 0] in the dark and [0, 1, 0] in the
+    light, for a discount of 0.5.
+    """
+    bright = rng.random(16) < 0.5
+    actions = rng.integers(3, size=16).astype(np.int32)
+    states = np.where(bright[:, None, None, None], 200, 20) * np.ones((16, 84, 84, 4))
+    goes_on = ~bright & (actions == 0)
+    return Batch(
+        s_tm1=states.astype(np.uint8),
+        a_tm1=actions,
+        r_t=(bright & (actions == 1)).astype(np.float32),
+        discount_t=np.where(goes_on, 0.5, 0).astype(np.float32),
+        s_t=np.full((16, 84, 84, 4), 200, np.uint8),
+        indices=np.arange(16),
+        weights=np.ones(16, np.float32),
+    )
+
+
+def test_it_learns_values_that_are_known() -> None:
+    agent, rng = make_agent(), np.random.default_rng(0)
+    for update in range(400):
+        agent.learn(two_rooms(rng))
+        if update % 20 == 0:
+            agent.copy_to_target()
+    rooms = np.ones((2, 84, 84, 4), np.uint8) * np.array([20, 200], np.uint8)[:, None, None, None]
+    np.testing.assert_allclose(agent.values(rooms), [[0.5, 0, 0], [0, 1, 0]], atol=0.1)
+
+
+def test_loaded_weights_decide_and_are_what_is_learnt_from(tmp_path: Path) -> None:
+    trained, fresh = make_agent(1), make_agent(2)
+    for _ in range(3):
+        trained.learn(two_rooms(np.random.default_rng(0)))
+    trained.copy_to_target()
+    trained.save_weights(tmp_path / "weights.h5")
+    fresh.load_weights(tmp_path / "weights.h5")
+    states = some_states(4)
+    np.testing.assert_array_equal(fresh.values(states), trained.values(states))
+    # Only if the target network has them too is the next update the same.
+    batch = two_rooms(np.random.default_rng(1))
+    np.testing.assert_allclose(fresh.learn(batch).td_errors, trained.learn(batch).td_errors)
+
+
+def test_copying_makes_the_target_network_the_online_one() -> None:
+    agent, batch = make_agent(), two_rooms(np.random.default_rng(0))
+    first = agent.learn(batch).td_errors
+    for _ in range(30):
+        agent.learn(batch)
+    agent.copy_to_target()
+    values = agent.values(batch.s_t)
+    expected = batch.r_t + batch.discount_t * values.max(axis=1)
+    taken = agent.values(batch.s_tm1)[np.arange(16), batch.a_tm1]
+    found = agent.learn(batch).td_errors
+    np.testing.assert_allclose(found, np.abs(expected - taken), atol=1e-5)
+    assert not np.allclose(found, first)

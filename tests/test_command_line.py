@@ -1,0 +1,376 @@
+"""The command line: its flags, its words for every mistake, and how a process ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import termios
+from dataclasses import fields
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import weights_file
+from config import GROUPS, Config
+from dqn_atari import main, make_parser
+from networks import nips_network
+from reward_log import read_log
+
+PROGRAM = Path(__file__).parent.parent / "dqn_atari.py"
+
+# As the original has them: short name, long name, an example value and the field it sets.
+ORIGINAL_FLAGS = [
+    ("-env", "--environment", "Breakout-v0", "environment"),
+    ("-r", "--render", None, "render"),
+    ("-st", "--steps", "7", "steps"),
+    ("-n", "--nothing", "7", "nothing"),
+    ("-m", "--memory", "700", "memory"),
+    ("-pre", "--pretrain", "7", "pretrain"),
+    ("-g", "--gamma", "0.5", "gamma"),
+    ("-u", "--update", "7", "update"),
+    ("-s", "--start", "0.5", "start"),
+    ("-e", "--end", "0.01", "end"),
+    ("-exs", "--exploresteps", "7", "explore_steps"),
+    ("-p", "--play", None, "play"),
+    ("-fss", "--framestacksize", "3", "frame_stack_size"),
+    ("-b", "--batch", "7", "batch"),
+    ("-c", "--continue", "w.h5", "continue_from"),
+]
+
+
+@pytest.mark.parametrize(("short", "long", "value", "name"), ORIGINAL_FLAGS)
+def test_original_flags_work_by_both_names(
+    short: str, long: str, value: str | None, name: str
+) -> None:
+    results = [
+        vars(make_parser().parse_args([flag] + ([value] if value else [])))
+        for flag in (short, long)
+    ]
+    assert results[0] == results[1]
+    assert results[0].keys() == {name}
+    set_to = getattr(Config(**results[0]), name)
+    assert set_to is True if value is None else str(set_to) == value
+
+
+def test_nothing_given_is_all_defaults() -> None:
+    assert Config(**vars(make_parser().parse_args([]))) == Config()
+
+
+def test_switches_take_no_value_and_can_be_off() -> None:
+    parse = make_parser().parse_args
+    assert vars(parse(["--no-double", "--no-progress"])) == {"double": False, "progress": False}
+    for switch in ("--double", "--render", "--play"):
+        with pytest.raises(SystemExit):
+            parse([switch, "False"])
+
+
+def test_help_is_grouped_and_tells_unit_and_default_of_every_flag(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["-h"])
+    assert ended.value.code == 0
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert [group for group in GROUPS if f" {group}: " not in text] == []
+    for action in make_parser()._actions:
+        if not isinstance(action, argparse._HelpAction):
+            assert "(default: " in (action.help or ""), action.option_strings
+    for field in fields(Config):
+        if field.metadata["unit"]:
+            assert f"{field.metadata['unit']})" in text, field.name
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, dqn_atari\n"
+        "try: dqn_atari.main(['-h'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('keras', 'tensorflow', 'ale_py', 'cv2') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROGRAM.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("-env Breakou-v0", "nearest: Breakout-v0"),
+        ("-env CartPole-v1", "CartPole-v1 is no Atari game"),
+        ("-env", "expected one argument"),
+        ("-g 1.5", "--gamma 1.5 is out of range: from 0.0 to 1.0"),
+        ("-g nan", "--gamma nan is out of range"),
+        ("-b 0", "--batch 0 is out of range"),
+        ("-b many", "invalid int value: 'many'"),
+        ("-m 20 -b 32", "--memory 20 is below --batch 32"),
+        ("-m 40 --envs 8", "give at least 56 transitions"),
+        ("-s 0.1 -e 0.5", "--start 0.1 is below --end 0.5"),
+        ("-st -5", "--steps -5 is out of range"),
+        ("-exs 0", "--exploresteps 0 is out of range"),
+        ("--learning-rate 0", "--learning-rate 0 is out of range"),
+        ("--life-loss some", "choose from"),
+        ("--frobnicate", "unrecognized arguments: --frobnicate"),
+        ("--learning", "unrecognized arguments: --learning"),
+    ],
+)
+def test_wrong_usage_ends_in_one_line_and_status_2(
+    arguments: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    try:
+        status = main([*shlex.split(arguments), "--out", str(tmp_path / "new")])
+    except SystemExit as ended:
+        status = ended.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def pong_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives weights for a game with 6 actions."""
+    path = tmp_path_factory.mktemp("weights") / "Pong-v0_weights.h5"
+    weights_file.save(path, nips_network((84, 84, 4), 6, 0))
+    return path
+
+
+def broken(kind: str, whole: bytes) -> bytes:
+    return {
+        "empty": b"",
+        "cut short": whole[: len(whole) // 2],
+        "text": b"these are no weights\n" * 50,
+        "other game": whole,
+    }[kind]
+
+
+@pytest.mark.parametrize("mode", ["train", "--play"])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "does not exist"),
+        ("empty", "is empty"),
+        ("cut short", "damaged"),
+        ("text", "no weights file"),
+        ("other game", "it has values for 6 actions, this game has 4"),
+    ],
+)
+def test_weights_that_cannot_be_used_end_in_one_line_and_status_1(
+    mode: str, kind: str, says: str, pong_weights: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    weights = tmp_path / "weights.h5"
+    if kind != "missing":
+        weights.write_bytes(broken(kind, pong_weights.read_bytes()))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    arguments = ["-env", "Breakout-v0", "-c", str(weights), "--out", str(tmp_path)]
+    status = main(arguments + [mode] * (mode != "train"))
+    error = capsys.readouterr().err
+    assert status == 1
+    assert says in error
+    assert str(weights) in error
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("out", ["/dev/null", "/proc/nowhere", "{file}"])
+def test_a_folder_that_cannot_be_written_ends_in_one_line(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert main(["--out", out.format(file=file)]) == 1
+    error = capsys.readouterr().err
+    assert "--out" in error
+    assert error.count("\n") == 1
+    assert file.read_text() == "mine"
+
+
+def test_memory_that_the_machine_has_not_got_ends_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["-m", "1000000000", "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "--memory 1000000000 does not fit" in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen:
+    """Starts the program as its user does."""
+    return subprocess.Popen(
+        [sys.executable, PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+SMALL = ("-m", 2000, "-pre", 64, "--envs", 4, "-env", "Breakout-v0", "--seed", 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+@pytest.mark.parametrize("stage", ["pretraining at random", "training"])
+def test_a_signal_ends_a_run_in_order(number: int, status: int, stage: str, tmp_path: Path) -> None:
+    pretrain = () if stage == "training" else ("-m", 10**5, "-pre", 10**5)
+    process = start(*SMALL, *pretrain, "--out", tmp_path)
+    for line in process.stdout:
+        if line.startswith(f"{stage}: from step"):
+            break
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert process.returncode == status
+    assert errors == ""
+    assert "weights in" in output
+    weights_file.load(tmp_path / "Breakout-v0_weights.h5", nips_network((84, 84, 4), 4, 0))
+    log = tmp_path / "Breakout-v0_log.txt"
+    assert log.read_text() == "" or log.read_text().endswith("\n")
+
+
+def test_a_full_disk_ends_in_one_line_and_the_old_weights_stay(tmp_path: Path) -> None:
+    weights = tmp_path / "Breakout-v0_weights.h5"
+    weights_file.save(weights, nips_network((84, 84, 4), 4, 0))
+    before = weights.read_bytes()
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000));"
+        f"sys.path.insert(0, {str(PROGRAM.parent)!r}); import dqn_atari;"
+        "sys.exit(dqn_atari.main(sys.argv[1:]))"
+    )
+    arguments = [*map(str, SMALL), "--out", tmp_path, "-st", "40"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr
+    assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"Breakout-v0_weights.1.h5", "Breakout-v0_log.txt"}
+
+
+def test_rendering_without_a_display_ends_before_anything_is_written(tmp_path: Path) -> None:
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    process = start("-r", "--out", tmp_path, env=environment)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.count("\n") == 1
+    assert "needs a display" in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_can_be_watched(tmp_path: Path) -> None:
+    environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
+    process = start(*SMALL, "-r", "-st", 40, "--out", tmp_path, env=environment)
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_a_watched_run_is_the_same_run(tmp_path: Path) -> None:
+    """The window needs other emulators; they must not change what is learnt."""
+    for name, flags in (("watched", ("-r",)), ("not", ())):
+        environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
+        start(*SMALL, *flags, "-st", 1200, "--train-every", 50, "--out", tmp_path / name,
+              env=environment).communicate()  # fmt: skip
+    logs = [(tmp_path / name / "Breakout-v0_log.txt").read_text() for name in ("watched", "not")]
+    watched, not_watched = (re.sub(r"Seconds: \S+", "", log) for log in logs)
+    assert watched.count("\n") >= 1
+    assert watched == not_watched
+
+
+def test_a_terminal_gets_a_progress_line(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, *map(str, SMALL), "-st", "400", "--out", tmp_path],
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # the other side has closed
+            break
+    assert process.wait() == 0
+    last = shown.decode().split("training: ")[-1]
+    assert "400/400" in last
+    assert "step/s" in last
+    assert "epsilon" in last
+    assert "loss" in last
+
+
+def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path) -> None:
+    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress")
+    start(*arguments, "-st", 80, "-pre", 80, cwd=tmp_path).communicate()
+    process = start(
+        *arguments, "--continue", "Breakout-v0_weights.h5", "--start", 0.1, "--end", 0.0,
+        "-pre", 400, "-st", 1600, "--progress", cwd=tmp_path,
+    )  # fmt: skip
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert "pretraining, the network decides: from step 0 to 400" in output
+    for episode in read_log(tmp_path / "Breakout-v0_log.txt").episodes:
+        assert 0 <= episode.epsilon <= 0.1
+
+
+def always(action: int, path: Path) -> None:
+    """Writes weights of a network that always takes the same action of Pong's six."""
+    network = nips_network((84, 84, 4), 6, 0)
+    weights = [np.zeros_like(array) for array in network.get_weights()]
+    weights[-1][action] = 1
+    network.set_weights(weights)
+    weights_file.save(path, network)
+
+
+def test_play_shows_each_score_and_what_they_come_to_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    always(0, tmp_path / "Pong-v0_weights.h5")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["-p", "--episodes", "3", "--out", str(tmp_path), "--seed", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == [
+        "game 1: score -21",
+        "game 2: score -21",
+        "game 3: score -21",
+        "3 games: mean score -21.00, standard deviation 0.00, lowest -21, highest -21",
+    ]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_play_takes_the_weights_of_continue_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "Pong-v0_weights.h5").write_text("not these")
+    always(2, tmp_path / "other.keras.h5")
+    arguments = ["-p", "--episodes", "1", "--out", str(tmp_path)]
+    assert main([*arguments, "-c", str(tmp_path / "other.keras.h5")]) == 0
+    assert "other.keras.h5" in capsys.readouterr().out
+
+
+def test_weights_that_keras_wrote_can_be_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    always(0, tmp_path / "ours.h5")
+    network = nips_network((84, 84, 4), 6, 0)
+    weights_file.load(tmp_path / "ours.h5", network)
+    network.save(tmp_path / "whole.keras")
+    arguments = ["-p", "--episodes", "1", "-c", str(tmp_path / "whole.keras")]
+    assert main(arguments) == 0
+    assert "score -21" in capsys.readouterr().out
+    assert keras.backend.backend() == "tensorflow"

@@ -1,0 +1,338 @@
+"""The training loop on real games: what it remembers, learns, logs and saves."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import Agent, Update, make_agent
+from config import Config, ConfigError
+from preprocessing import AtariEnvironments, find_game, state_shape
+from replay_memory import Batch, ReplayMemory
+from reward_log import Episode, LogError, read_log
+from training import LinearEpsilon, Origin, Training, train
+
+SMALL = {
+    "environment": "Breakout-v0",
+    "envs": 4,
+    "memory": 4_000,
+    "pretrain": 200,
+    "steps": 2_000,
+    "train_every": 40,
+    "explore_steps": 1_000,
+    "seed": 3,
+    "progress": False,
+}
+
+
+def weights_in(path: Path) -> dict[str, np.ndarray]:
+    """Returns all arrays of a weights file by name."""
+    arrays = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None
+        )
+    return arrays
+
+
+def lines_but_seconds(path: Path) -> list[str]:
+    return [re.sub(r" Seconds: \S+", "", line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder of a short run, made once."""
+    out = tmp_path_factory.mktemp("run")
+    assert train(Config(**SMALL, out=str(out)), new_schedule=False) == 0
+    return out
+
+
+@given(
+    start=st.floats(0, 1), end=st.floats(0, 1), decay=st.integers(1, 10**7),
+    first=st.integers(0, 10**7), step=st.integers(0, 10**8),
+)  # fmt: skip
+def test_epsilon_falls_from_start_to_end_and_stays(
+    start: float, end: float, decay: int, first: int, step: int
+) -> None:
+    start, end = max(start, end), min(start, end)
+    epsilon = LinearEpsilon(start, end, decay, first)
+    assert epsilon(first) == start
+    assert epsilon(first + decay) == epsilon(first + decay + step) == pytest.approx(end)
+    assert end - 1e-12 <= epsilon(step) <= start
+    assert epsilon(step + 1) <= epsilon(step) * (1 + 1e-12)
+
+
+def test_epsilon_is_a_straight_line() -> None:
+    epsilon = LinearEpsilon(1.0, 0.1, 1_000_000)
+    assert epsilon(255) == pytest.approx(0.9997705)
+    assert epsilon(500_000) == pytest.approx(0.55)
+
+
+def test_log_tells_each_episode(small_run: Path) -> None:
+    episodes = read_log(small_run / "Breakout-v0_log.txt").episodes
+    assert [e.number for e in episodes] == list(range(len(episodes)))
+    assert len(episodes) >= 4
+    assert all(e.steps % 4 == 0 and e.frames == 4 * e.steps for e in episodes)
+    # Every step belongs to one episode: those of one environment follow one another.
+    assert sum(e.length or 0 for e in episodes) <= 2_000
+    assert all(0 <= e.accuracy <= 1 and e.loss >= 0 for e in episodes)
+    # A brick gives 1, 4 or 7 points, and a reward of 1; too many no-ops at the end cost 1.
+    assert all(-1 <= e.reward <= (e.score or 0) for e in episodes)
+    assert any(e.score for e in episodes)
+
+
+def test_epsilon_moves_in_a_run(small_run: Path) -> None:
+    for episode in read_log(small_run / "Breakout-v0_log.txt").episodes:
+        assert episode.epsilon == pytest.approx(max(0.02, 1 - 0.98 * (episode.steps - 4) / 1_000))
+
+
+def test_same_seed_and_flags_write_the_same(small_run: Path, tmp_path: Path) -> None:
+    train(Config(**SMALL, out=str(tmp_path)), new_schedule=False)
+    log, weights = "Breakout-v0_log.txt", "Breakout-v0_weights.h5"
+    assert lines_but_seconds(tmp_path / log) == lines_but_seconds(small_run / log)
+    ours, theirs = weights_in(tmp_path / weights), weights_in(small_run / weights)
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name])
+
+
+class Recorder(Agent):
+    """A real agent that notes when it learns and when it copies, and what it acts with."""
+
+    def note(self) -> None:
+        self.updates: list[int] = []
+        self.copies: list[int] = []
+        self.epsilons: list[float] = []
+        self.batches: list[Batch] = []
+        self.acts = 0
+
+    def act(self, states: np.ndarray, epsilon: float) -> np.ndarray:
+        self.acts += 1
+        self.epsilons.append(epsilon)
+        return super().act(states, epsilon)
+
+    def learn(self, batch: Batch) -> Update:
+        self.updates.append(self.acts)
+        self.batches.append(batch)
+        return super().learn(batch)
+
+    def copy_to_target(self) -> None:
+        self.copies.append(self.acts)
+        super().copy_to_target()
+
+
+def parts(config: Config) -> Iterator[tuple[Training, Recorder, ReplayMemory]]:
+    """Gives the parts of a run, put together as `train` does."""
+    environments = AtariEnvironments(
+        find_game(config.environment), config.envs, np.random.default_rng(0)
+    )
+    agent = make_agent(
+        config, state_shape(config.frame_stack_size), environments.num_actions,
+        np.random.default_rng(1),
+    )  # fmt: skip
+    agent.__class__ = Recorder
+    agent.note()
+    memory = ReplayMemory(
+        config.memory, config.envs, (84, 84), config.frame_stack_size, config.n_step, config.gamma
+    )
+    epsilon = LinearEpsilon(config.start, config.end, config.explore_steps)
+    training = Training(
+        config, environments, agent, memory, epsilon, np.random.default_rng(2), Origin()
+    )
+    yield training, agent, memory
+    environments.close()
+
+
+def run_with(pretrain_epsilon: float = 1.0, **changes: object) -> tuple:
+    config = Config(**{**SMALL, **changes})
+    ((training, agent, memory),) = parts(config)
+    gathered = list(training.pretrain(pretrain_epsilon))
+    pretrain_acts = agent.acts
+    episodes = [episode for finished in training.run() for episode in finished]
+    return gathered, pretrain_acts, episodes, agent, memory, training
+
+
+def test_updates_and_copies_keep_to_the_step_count() -> None:
+    *_, agent, _, training = run_with(steps=400, train_every=10, update=100, pretrain=200)
+    assert training.step == 400
+    # 4 steps an act; 50 acts of pretraining; so multiples of 10 steps are passed at these acts.
+    assert agent.updates == [50 + -(-10 * k // 4) for k in range(1, 41)]
+    assert agent.copies == [50 + 25 * k for k in range(1, 5)]
+
+
+def test_several_updates_follow_one_step_where_train_every_is_small() -> None:
+    *_, agent, _, _ = run_with(steps=40, train_every=1, pretrain=200)
+    assert len(agent.updates) == 40
+    assert set(agent.updates) == set(range(51, 61))
+
+
+def test_no_update_before_the_memory_holds_a_batch() -> None:
+    *_, agent, _, _ = run_with(steps=100, train_every=4, pretrain=0, batch=32)
+    assert min(agent.updates) == 8
+
+
+@pytest.mark.parametrize("pretrain", [0, 32])
+def test_learning_waits_until_there_is_something_to_draw(pretrain: int) -> None:
+    *_, agent, _, training = run_with(
+        envs=32, batch=32, pretrain=pretrain, steps=128, train_every=16
+    )
+    assert training.step == 128
+    assert agent.updates
+
+
+@pytest.mark.parametrize("pretrain", [100, 104, 10_000])
+def test_pretraining_ends_at_its_number_or_when_the_memory_is_full(pretrain: int) -> None:
+    gathered, acts, _, agent, memory, _ = run_with(pretrain=pretrain, memory=104, steps=4)
+    assert gathered[-1] == memory.capacity if pretrain >= 104 else 100
+    assert acts * 4 == gathered[-1]
+    assert not [act for act in agent.updates if act <= acts]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.0])
+def test_pretraining_acts_with_the_epsilon_it_is_given(epsilon: float) -> None:
+    _, acts, _, agent, _, _ = run_with(pretrain_epsilon=epsilon, steps=4)
+    assert set(agent.epsilons[:acts]) == {epsilon}
+
+
+def test_what_is_learnt_from_is_what_was_seen() -> None:
+    """Every state of a batch is one that the agent acted on."""
+    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain": 100})
+    ((training, agent, _),) = parts(config)
+    seen = set()
+
+    def watch() -> None:
+        seen.update(state.tobytes() for state in training._stack.states)
+
+    for stage in (training.pretrain(1.0), training.run()):
+        for _ in stage:
+            watch()
+    states = [s for b in agent.batches for s in b.s_tm1]
+    assert len(states) > 200
+    assert sum(state.tobytes() in seen for state in states) / len(states) > 0.95
+    followed = [s for b in agent.batches for s, d in zip(b.s_t, b.discount_t, strict=True) if d]
+    assert all(state.tobytes() in seen for state in followed)
+
+
+def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Path) -> None:
+    for file in small_run.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    log, weights = tmp_path / "Breakout-v0_log.txt", tmp_path / "Breakout-v0_weights.h5"
+    before = log.read_text()
+    last = read_log(log).episodes[-1]
+    config = Config(
+        **{**SMALL, "steps": 4_000, "start": 1.0, "end": 0.9},
+        continue_from=str(weights),
+        out=str(tmp_path),
+    )
+    assert train(config, new_schedule=False) == 0
+    assert log.read_text().startswith(before)
+    added = read_log(log).episodes[last.number + 1 :]
+    assert added[0].number == last.number + 1
+    assert added[0].steps > last.steps
+    assert (added[0].seconds or 0) > (last.seconds or 0)
+    # The decay of 1,000 steps is over and stays so.
+    assert {episode.epsilon for episode in added} == {0.9}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [log.name, weights.name]
+
+
+def test_a_new_schedule_starts_where_the_run_goes_on(small_run: Path, tmp_path: Path) -> None:
+    weights = small_run / "Breakout-v0_weights.h5"
+    before = (small_run / "Breakout-v0_log.txt").read_bytes()
+    last = read_log(small_run / "Breakout-v0_log.txt").episodes[-1]
+    config = Config(
+        **{**SMALL, "steps": 4_000, "start": 0.1, "end": 0.0, "explore_steps": 100_000},
+        continue_from=str(weights), out=str(tmp_path),
+    )  # fmt: skip
+    train(config, new_schedule=True)
+    for episode in read_log(tmp_path / "Breakout-v0_log.txt").episodes:
+        assert episode.epsilon == pytest.approx(0.1 - (episode.steps - 4 - last.steps) / 10**6)
+    assert (small_run / "Breakout-v0_log.txt").read_bytes() == before
+
+
+def test_a_run_that_is_done_is_not_run_again(small_run: Path, tmp_path: Path) -> None:
+    config = Config(
+        **{**SMALL, "steps": 100, "out": str(tmp_path)},
+        continue_from=str(small_run / "Breakout-v0_weights.h5"),
+    )
+    with pytest.raises(ConfigError, match="give more --steps"):
+        train(config, new_schedule=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_an_earlier_run_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "Breakout-v0_log.txt").write_text("an old log\n")
+    (tmp_path / "Breakout-v0_weights.h5").write_text("old weights")
+    for _ in range(2):
+        train(Config(**{**SMALL, "steps": 8, "out": str(tmp_path)}), new_schedule=False)
+    assert (tmp_path / "Breakout-v0_log.1.txt").read_text() == "an old log\n"
+    assert (tmp_path / "Breakout-v0_weights.1.h5").read_text() == "old weights"
+    assert (tmp_path / "Breakout-v0_weights.2.h5").exists()
+    assert "renamed to" in capsys.readouterr().out
+
+
+def test_an_unreadable_log_beside_the_weights_stops_before_anything_is_written(
+    small_run: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "Breakout-v0_weights.h5"
+    weights.write_bytes((small_run / weights.name).read_bytes())
+    (tmp_path / "Breakout-v0_log.txt").write_bytes(b"\x00\x01\x02" * 100)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(LogError):
+        train(Config(**{**SMALL, "continue_from": str(weights), "out": str(tmp_path)}), False)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_weights_are_written_every_so_many_episodes(tmp_path: Path) -> None:
+    config = Config(**{**SMALL, "save_every": 2, "out": str(tmp_path)})
+    episodes_then: list[int] = []
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event == "os.rename" and Path(arguments[1]) == config.weights_path:
+            episodes_then.append(len(read_log(config.log_path).episodes))
+
+    sys.addaudithook(watch)  # for good, but other tests write elsewhere
+    train(config, new_schedule=False)
+    episodes = read_log(config.log_path).episodes
+    due = {e.steps for e in episodes if e.number % 2 == 1}
+    assert episodes_then[:-1] == [sum(e.steps <= step for e in episodes) for step in sorted(due)]
+    assert episodes_then[-1] == len(episodes)
+
+
+def test_settings_device_and_bytes_are_shown_first(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    train(Config(**{**SMALL, "steps": 4, "out": str(tmp_path)}), new_schedule=False)
+    shown = capsys.readouterr().out
+    assert "Breakout-v0" in shown
+    assert "seed            3" in shown
+    assert "tensorflow, device" in shown
+    memory = ReplayMemory(4_000, 4, (84, 84), 4, 3, 0.99)
+    assert f"{memory.nbytes:,} bytes when full" in shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "changes"),
+    [("Pong-v4", {"network": "nature"}), ("ALE/MsPacman-v5", {"double": False, "envs": 1})],
+)
+def test_other_games_and_settings_train(tmp_path: Path, environment: str, changes: dict) -> None:
+    config = Config(
+        **{**SMALL, "environment": environment, "steps": 200, "out": str(tmp_path), **changes}
+    )
+    assert train(config, new_schedule=False) == 0
+    assert config.weights_path.exists()
+    assert config.log_path.parent == tmp_path
+
+
+def test_episode_sums_start_anew_after_each_episode() -> None:
+    *_, episodes, _, _, _ = run_with(steps=2_400)
+    assert isinstance(episodes[0], Episode)
+    # Random Breakout gives a few points a game; sums over several games would grow.
+    assert max(episode.score for episode in episodes) < 20
