@@ -194,8 +194,8 @@ class Config:
             _check_range(each.metadata, getattr(self, each.name))
         if self.start < self.end:
             raise ConfigError(
-                f"--start {self.start:g} is below --end {self.end:g}: epsilon decays, "
-                f"so give a --start of at least {self.end:g}"
+                f"--start {self.start} is below --end {self.end}: epsilon decays, "
+                f"so give a --start of at least {self.end}"
             )
         if self.memory < self.batch:
             raise ConfigError(
@@ -230,8 +230,7 @@ def _check_range(metadata: Any, value: Any) -> None:
     low, high = metadata["low"], metadata["high"]
     # Written so that NaN, which compares false with everything, is refused as well.
     if low is not None and value is not None and not low <= value <= high:
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        raise ConfigError(f"{flag} {shown} is out of range: from {_number(low)} to {_number(high)}")
+        raise ConfigError(f"{flag} {value} is out of range: from {_number(low)} to {_number(high)}")
     if metadata["choices"] and value not in metadata["choices"]:
         raise ConfigError(f"{flag} {value!r}: choose from {', '.join(metadata['choices'])}")
 

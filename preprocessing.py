@@ -21,7 +21,6 @@ from ale_py.vector_env import AtariVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
 FRAME_SIZE = 84
-NO_OP = 0
 MAX_NO_OPS = 30  # emulator frames without action at the start of a game, Mnih et al. 2015
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
 CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; which rows, it does not say
@@ -72,9 +71,11 @@ def find_game(environment_id: str) -> Game:
         name, version = match[1] or match[3], match[2] or match[4]
         if name in game_roms():
             return Game(name, game_roms()[name], STICKY_ACTIONS[version])
-    known = [f"{name}-{version}" for version in ("v0", "v4") for name in game_roms()]
-    known += [f"ALE/{name}-v5" for name in game_roms()]
-    nearest = difflib.get_close_matches(environment_id, known, n=3, cutoff=0.6)
+    kinds = ("{}-v0", "{}-v4", "{}NoFrameskip-v4", "{}Deterministic-v4", "ALE/{}-v5")
+    known = {kind.format(name).lower(): kind.format(name) for kind in kinds for name in game_roms()}
+    nearest = [
+        known[match] for match in difflib.get_close_matches(environment_id.lower(), known, n=3)
+    ]
     if environment_id in gymnasium.registry:
         problem = f"{environment_id} is no Atari game"
     else:
@@ -95,7 +96,7 @@ class Emulation(NamedTuple):
 class Emulators(Protocol):
     """A batch of n games that step together; a start is fixed by its seed."""
 
-    num_actions: int
+    actions: list[str]  # names, such as NOOP or UPFIRE, of what an action index means
 
     def reset(self, seeds: np.ndarray, mask: np.ndarray) -> Emulation:
         """Starts the games in `mask` ([n] bool) anew, one of `seeds` ([mask.sum()]) for each."""
@@ -129,7 +130,7 @@ class VectorEmulators:
             max_num_frames_per_episode=10**9,
             autoreset_mode="NextStep",
         )
-        self.num_actions = int(self._envs.single_action_space.n)
+        self.actions = [action.name for action in self._envs.ale.get_action_set()]
 
     def reset(self, seeds: np.ndarray, mask: np.ndarray) -> Emulation:
         """Starts the games in `mask` anew."""
@@ -161,13 +162,12 @@ class _SeededStart(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, game: Game):
         super().__init__(env)
         self._reference = AtariVectorEnv(game.rom, 1, noop_max=MAX_NO_OPS, use_fire_reset=True)
-        meanings = env.unwrapped.get_action_meanings()
-        self._fire = meanings.index("FIRE") if "FIRE" in meanings else None
+        self._has_fire = "FIRE" in env.unwrapped.get_action_meanings()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Returns the first frame of the game that `seed` stands for, and what is known of it."""
+        """Brings the emulator to the start that `seed` stands for; the frame is not that one's."""
         _, info = self._reference.reset(seed=seed)
         first_frame = int(info["frame_number"][0])
         # Gymnasium's own reset derives another seed from the one it is given.
@@ -175,12 +175,13 @@ class _SeededStart(gymnasium.Wrapper):
         atari.ale.setInt("random_seed", seed)
         atari.load_game()
         frame, info = self.env.reset()
-        if self._fire is not None:
-            self.env.step(self._fire)
+        # Past the environment's own step, because not every game counts a no-op among its actions.
+        if self._has_fire:
+            atari.ale.act(ale_py.Action.FIRE)
         while atari.ale.getFrameNumber() < first_frame:
-            frame, _, over, _, info = self.env.step(NO_OP)
-            if over:
-                frame, info = self.env.reset()
+            atari.ale.act(ale_py.Action.NOOP)
+            if atari.ale.game_over():
+                atari.ale.reset_game()
         return frame, info
 
     def close(self) -> None:
@@ -198,7 +199,7 @@ class GymnasiumEmulators:
         self._crop = slice(CROP_TOP, CROP_TOP + FRAME_SIZE) if screen == "crop" else slice(None)
         self._envs = [self._make(game, frame_skip, height) for _ in range(count)]
         self._frames = np.zeros((count, FRAME_SIZE, FRAME_SIZE), np.uint8)
-        self.num_actions = int(self._envs[0].action_space.n)
+        self.actions = self._envs[0].unwrapped.get_action_meanings()
 
     @staticmethod
     def _make(game: Game, frame_skip: int, height: int) -> AtariPreprocessing:
@@ -296,7 +297,10 @@ class AtariEnvironments:
         self._life_loss = life_loss
         self._no_op_limit = no_op_limit
         self._max_steps = -(-MAX_FRAMES // frame_skip)
-        self.num_actions = self._emulators.num_actions
+        self.num_actions = len(self._emulators.actions)
+        # Some games have no such action; then -1, which no action is.
+        actions = self._emulators.actions
+        self._no_op = actions.index("NOOP") if "NOOP" in actions else -1
         self.count = count
         self._lives = np.zeros(count, np.int32)
         self._lengths = np.zeros(count, np.int64)
@@ -353,7 +357,7 @@ class AtariEnvironments:
 
     def _count_no_ops(self, actions: np.ndarray, lost: np.ndarray) -> np.ndarray:
         """Returns where the no-ops at the start of a round exceed the limit, [n] bool."""
-        self._round_starts &= actions == NO_OP
+        self._round_starts &= actions == self._no_op
         self._no_ops = np.where(self._round_starts, self._no_ops + 1, 0)
         stalled = (self._no_ops > self._no_op_limit) & (self._no_op_limit > 0)
         self._no_ops[lost] = 0

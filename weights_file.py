@@ -13,6 +13,9 @@ import keras
 
 from files import replacing
 
+HDF5_HEAD, ZIP_HEAD = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+HDF5_OVERHEAD = 100_000  # bytes at most that a file is larger than the weights in it
+
 
 class WeightsError(ValueError):
     """Weights that cannot be loaded into a network, said in one line."""
@@ -24,8 +27,11 @@ def save(path: Path, network: keras.Model) -> None:
     Raises:
         OSError: the file cannot be written; one that was there stays.
     """
+    room = sum(variable.numpy().nbytes for variable in network.weights) + HDF5_OVERHEAD
     # Keras looks at the name's end to choose the format.
     with replacing(path, suffix=".weights.h5") as new:
+        # The HDF5 library may crash where a disk fills under it, so first see whether it fits.
+        new.write_bytes(bytes(room))
         network.save_weights(new)
 
 
@@ -39,25 +45,26 @@ def load(path: Path, network: keras.Model) -> None:
         OSError: there is no room for a temporary copy.
         WeightsError: the file is missing, damaged, none of these, or of another shape.
     """
-    suffix = _format(path)
+    _check_head(path)
     wanted = [tuple(variable.shape) for variable in network.weights]
     with tempfile.TemporaryDirectory() as folder:
-        # Keras looks at the name's end to choose the format.
-        named = Path(folder) / f"copy{suffix}"
-        shutil.copyfile(path, named)
+        copy = Path(folder) / "copy"
+        shutil.copyfile(path, copy)
         try:
-            found = _shapes(named, suffix)
+            suffix = _format(copy)
+            found = _shapes(copy, suffix)
             fits = sorted(found) == sorted(wanted)
             if fits:
-                network.load_weights(named)
-        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+                # Keras looks at the name's end to choose the format.
+                network.load_weights(copy.rename(copy.with_name(f"copy{suffix}")))
+        except Exception as error:  # whatever the libraries raise on a damaged file
             raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
     if not fits:
         raise WeightsError(f"{path} does not fit: {_mismatch(found, wanted)}")
 
 
-def _format(path: Path) -> str:
-    """Returns the name's end that Keras knows the format of these weights by."""
+def _check_head(path: Path) -> None:
+    """Raises WeightsError where there is no file, or where it does not begin as weights do."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -67,15 +74,16 @@ def _format(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     if not head:
         raise WeightsError(f"{path} is empty: give a weights file that was written whole")
-    if head.startswith(b"PK\x03\x04"):
-        return ".keras"
-    if head != b"\x89HDF\r\n\x1a\n":
+    if not head.startswith((HDF5_HEAD, ZIP_HEAD)):
         raise WeightsError(f"{path} is no weights file: give one in HDF5 or Keras's .keras format")
-    try:
-        with h5py.File(path) as file:
-            older = "layer_names" in file.attrs or "model_weights" in file
-    except OSError as error:
-        raise WeightsError(f"{path} is damaged or cut short") from error
+
+
+def _format(path: Path) -> str:
+    """Returns the name's end that Keras knows the format of these weights by."""
+    if zipfile.is_zipfile(path):
+        return ".keras"
+    with h5py.File(path) as file:
+        older = "layer_names" in file.attrs or "model_weights" in file
     return ".h5" if older else ".weights.h5"
 
 

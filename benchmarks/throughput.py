@@ -1,0 +1,142 @@
+"""Times the whole training loop against that of Stable-Baselines3's DQN, in turns.
+
+    pip install -r benchmarks/requirements.txt
+    python3 benchmarks/throughput.py                  5 rounds of 3,000 steps each
+    python3 benchmarks/throughput.py --rounds 3 --steps 1000
+
+All play PongNoFrameskip-v4 with an epsilon of 0.1. The peers' setting is the network of 2015,
+batches of 32, an update every 4 steps, uniform replay of 100,000 transitions, one-step targets from
+the target network alone. Each measurement is a process of its own; what is timed starts 500 steps
+after the first update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+GAME = "PongNoFrameskip-v4"
+MEMORY, FIRST_UPDATE, WARM_UP, EPSILON = 100_000, 1_000, 500, 0.1
+PEERS = {"network": "nature", "double": False, "n_step": 1, "batch": 32, "train_every": 4}
+
+
+def ours(steps: int, **settings: object) -> float:
+    """Returns the steps per second of this program's loop."""
+    from config import Config
+    from training import assemble
+
+    config = Config(
+        environment=GAME,
+        memory=MEMORY,
+        pretrain=FIRST_UPDATE,
+        start=EPSILON,
+        end=EPSILON,
+        seed=1,
+        **settings,  # type: ignore[arg-type]
+    )
+    training = assemble(config, new_schedule=False)
+    for _ in training.pretrain(1.0):
+        pass
+    started, from_step = 0.0, 0
+    for _ in training.run():
+        if not started and training.step >= WARM_UP:
+            started, from_step = time.perf_counter(), training.step
+        if training.step >= WARM_UP + steps:
+            break
+    return (training.step - from_step) / (time.perf_counter() - started)
+
+
+def stable_baselines3(steps: int) -> float:
+    """Returns the steps per second of Stable-Baselines3's loop at the peers' setting."""
+    import ale_py
+    import gymnasium
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import VecFrameStack
+
+    class Clock(BaseCallback):
+        started = ended = 0.0
+
+        def _on_step(self) -> bool:
+            if self.num_timesteps == FIRST_UPDATE + WARM_UP:
+                self.started = time.perf_counter()
+            self.ended = time.perf_counter()
+            return True
+
+    gymnasium.register_envs(ale_py)
+    clock = Clock()
+    agent = DQN(
+        "CnnPolicy",
+        VecFrameStack(make_atari_env(GAME, n_envs=1, seed=1), 4),
+        learning_rate=1e-4,
+        buffer_size=MEMORY,
+        learning_starts=FIRST_UPDATE,
+        batch_size=32,
+        train_freq=4,
+        gradient_steps=1,
+        target_update_interval=1_000,
+        exploration_initial_eps=EPSILON,
+        exploration_final_eps=EPSILON,
+        seed=1,
+    )
+    agent.learn(FIRST_UPDATE + WARM_UP + steps, callback=clock)
+    return steps / (clock.ended - clock.started)
+
+
+CONTENDERS: dict[str, Callable[[int], float]] = {
+    "Stable-Baselines3, peers' setting": stable_baselines3,
+    "ours, peers' setting": lambda steps: ours(steps, **PEERS),
+    "ours, peers' setting, 1 environment": lambda steps: ours(steps, envs=1, **PEERS),
+    "ours, our defaults": lambda steps: ours(steps),
+}
+
+
+def measure(name: str, steps: int) -> float:
+    """Returns the steps per second of a contender, measured in a process of its own."""
+    command = [sys.executable, __file__, "--measure", name, "--steps", str(steps)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def spread(values: list[float], form: str) -> str:
+    """Returns the lowest, middle and highest of some values as columns of a table."""
+    chosen = (min(values), statistics.median(values), max(values))
+    return " | ".join(format(value, form) for value in chosen)
+
+
+def main() -> None:
+    """Prints a table of steps per second, and of each contender's ratio to the first."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--steps", type=int, default=3_000, metavar="N")
+    parser.add_argument("--measure", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(CONTENDERS[options.measure](options.steps))
+        return
+    speeds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for number in range(options.rounds):
+        for name in CONTENDERS:
+            speeds[name].append(measure(name, options.steps))
+            print(f"round {number + 1}: {name}: {speeds[name][-1]:.0f} steps/s", flush=True)
+    first = next(iter(CONTENDERS))
+    print("\n| steps/s | min | median | max | ratio min | median | max |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, values in speeds.items():
+        ratios = [value / base for value, base in zip(values, speeds[first], strict=True)]
+        print(f"| {name} | {spread(values, '.0f')} | {spread(ratios, '.2f')} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What the settings promise."""
+
+import dataclasses
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import GROUPS, Config, ConfigError, describe
+
+FIELDS = fields(Config)
+NUMBERS = [each for each in FIELDS if each.metadata["low"] is not None]
+CHOICES = [each for each in FIELDS if each.metadata["choices"]]
+by_name = [each.name for each in FIELDS]
+
+
+def refusal(**settings: Any) -> str:
+    """Returns the one line that these settings are refused with."""
+    with pytest.raises(ConfigError) as refused:
+        Config(**settings)
+    assert len(str(refused.value).splitlines()) == 1
+    return str(refused.value)
+
+
+# ---------------------------------------------------------------- each field
+
+
+@pytest.mark.parametrize("each", FIELDS, ids=by_name)
+def test_each_setting_has_all_that_the_command_line_needs(each: dataclasses.Field) -> None:
+    assert each.metadata["group"] in GROUPS
+    assert each.metadata["flags"][-1].startswith("--")
+    assert all(flag.startswith("-") for flag in each.metadata["flags"])
+    help_text = each.metadata["help"]
+    assert help_text.strip() == help_text != ""
+    assert "%" not in help_text  # argparse would take it for a placeholder
+    assert isinstance(each.metadata["type"], type)
+
+
+def test_no_two_settings_share_a_flag_or_a_help_text() -> None:
+    flags = [flag for each in FIELDS for flag in each.metadata["flags"]]
+    assert len(set(flags)) == len(flags)
+    assert len({each.metadata["help"] for each in FIELDS}) == len(FIELDS)
+
+
+def test_every_group_has_a_setting() -> None:
+    assert {each.metadata["group"] for each in FIELDS} == set(GROUPS)
+
+
+@pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
+def test_default_of_each_number_is_in_its_range(each: dataclasses.Field) -> None:
+    low, high = each.metadata["low"], each.metadata["high"]
+    assert low < high
+    assert each.default is None or low <= each.default <= high
+
+
+def test_every_number_has_a_range() -> None:
+    numeric = {each.name for each in FIELDS if each.metadata["type"] in (int, float)}
+    assert numeric == {each.name for each in NUMBERS}
+
+
+def test_defaults_are_accepted() -> None:
+    Config()
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().batch = 64  # type: ignore[misc]
+
+
+def test_flags_of_the_original_are_all_there() -> None:
+    original = {
+        *("-env", "--environment", "-r", "--render", "-st", "--steps", "-n", "--nothing"),
+        *("-m", "--memory", "-pre", "--pretrain", "-g", "--gamma", "-u", "--update"),
+        *("-s", "--start", "-e", "--end", "-exs", "--exploresteps", "-p", "--play"),
+        *("-fss", "--framestacksize", "-b", "--batch", "-c", "--continue"),
+    }
+    assert original <= {flag for each in FIELDS for flag in each.metadata["flags"]}
+
+
+# ---------------------------------------------------------------- ranges
+
+
+def outside(each: dataclasses.Field) -> st.SearchStrategy:
+    """Returns values outside of a setting's range."""
+    low, high = each.metadata["low"], each.metadata["high"]
+    if each.metadata["type"] is int:
+        return st.integers(max_value=low - 1) | st.integers(min_value=high + 1)
+    return st.floats().filter(lambda value: not low <= value <= high)
+
+
+@pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
+@given(data=st.data())
+def test_value_out_of_range_is_refused_by_its_flag(
+    each: dataclasses.Field, data: st.DataObject
+) -> None:
+    value = data.draw(outside(each))
+    assert refusal(**{each.name: value}).startswith(each.metadata["flags"][-1] + " ")
+
+
+@pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+def test_nan_and_infinity_are_refused_by_their_flag(each: dataclasses.Field, value: float) -> None:
+    line = refusal(**{each.name: value})
+    assert line.startswith(each.metadata["flags"][-1] + " ")
+    assert str(value) in line
+
+
+@pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
+def test_both_ends_of_a_range_belong_to_it(each: dataclasses.Field) -> None:
+    for value in (each.metadata["low"], each.metadata["high"]):
+        try:
+            Config(**{each.name: value})
+        except ConfigError as error:  # the pairs may clash, the range not
+            assert "out of range" not in str(error)
+
+
+@pytest.mark.parametrize("each", CHOICES, ids=lambda each: each.name)
+def test_word_that_is_no_choice_is_refused_with_the_choices(each: dataclasses.Field) -> None:
+    assert each.default in each.metadata["choices"]
+    line = refusal(**{each.name: "nonsense\n"})
+    assert line.startswith(each.metadata["flags"][-1] + " ")
+    assert all(choice in line for choice in each.metadata["choices"])
+
+
+@pytest.mark.parametrize("value", [1.0000001, -1e-9])
+def test_refused_value_is_not_rounded_into_the_range(value: float) -> None:
+    assert str(value) in refusal(gamma=value)
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def test_start_below_end_is_refused() -> None:
+    line = refusal(start=0.05, end=0.1)
+    assert "--start 0.05" in line
+    assert "--end 0.1" in line
+
+
+def test_start_equal_to_end_is_accepted() -> None:
+    assert Config(start=0.1, end=0.1).start == 0.1
+
+
+def test_start_just_below_end_is_told_apart_from_it() -> None:
+    line = refusal(start=0.1, end=0.10000001)
+    assert "--end 0.10000001" in line
+
+
+def test_memory_below_the_batch_is_refused() -> None:
+    line = refusal(memory=99, batch=100, envs=1)
+    assert "--memory 99" in line
+    assert "--batch 100" in line
+    assert Config(memory=100, batch=100, envs=1).memory == 100
+
+
+def test_memory_too_small_for_the_environments_is_refused() -> None:
+    line = refusal(memory=69, batch=1, envs=10, frame_stack_size=4, n_step=3)
+    assert "--memory 69" in line
+    assert "70" in line
+    assert Config(memory=70, batch=1, envs=10, frame_stack_size=4, n_step=3).memory == 70
+
+
+# ---------------------------------------------------------------- what is made of them
+
+
+@pytest.mark.parametrize("each", FIELDS, ids=by_name)
+def test_description_has_each_setting_once_with_its_value(each: dataclasses.Field) -> None:
+    name = each.metadata["flags"][-1].removeprefix("--")
+    (line,) = [line for line in describe(Config()).splitlines() if line.split()[:1] == [name]][-1:]
+    shown = line.split()[1]
+    words = {"True": "on", "False": "off", "None": "none"}
+    expected = words.get(str(each.default), str(each.default))
+    assert shown.replace(",", "") == expected
+    assert line.endswith(each.metadata["unit"])
+
+
+def test_description_has_nothing_but_groups_and_settings() -> None:
+    lines = describe(Config()).splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(GROUPS)
+    assert len(lines) == len(GROUPS) + len(FIELDS)
+
+
+def test_description_shows_the_seed_as_it_has_to_be_typed() -> None:
+    assert "1234567" in describe(Config(seed=1234567))
+
+
+@pytest.mark.parametrize(
+    ("environment", "log", "weights"),
+    [
+        ("Pong-v0", "Pong-v0_log.txt", "Pong-v0_weights.h5"),
+        ("ALE/Pong-v5", "ALE-Pong-v5_log.txt", "ALE-Pong-v5_weights.h5"),
+    ],
+)
+def test_files_are_named_after_the_environment(environment: str, log: str, weights: str) -> None:
+    config = Config(environment=environment, out="runs")
+    assert config.log_path == Path("runs") / log
+    assert config.weights_path == Path("runs") / weights

@@ -1,0 +1,301 @@
+"""What saved and loaded weights promise."""
+
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+import weights_file
+from networks import nature_network, nips_network
+from weights_file import WeightsError
+
+ROOT = Path(__file__).resolve().parent.parent
+SHAPE = (36, 36, 2)  # the smallest state that both networks take, for small and fast files
+STATES = np.random.default_rng(0).integers(0, 256, (3, *SHAPE), np.uint8)
+
+
+def network(seed: int, actions: int = 3) -> keras.Model:
+    return nips_network(SHAPE, actions, seed)
+
+
+def trained_network(seed: int) -> keras.Model:
+    """Returns a network whose optimiser is saved with it."""
+    trained = network(seed)
+    trained.compile(optimizer="rmsprop", loss="mse")
+    trained.train_on_batch(STATES, np.ones((3, 3), np.float32))
+    return trained
+
+
+def values(of: keras.Model) -> np.ndarray:
+    return of.predict_on_batch(STATES)
+
+
+def save_keras_3_weights(path: Path, of: keras.Model) -> None:
+    of.save_weights(path.with_suffix(".weights.h5"))
+    path.with_suffix(".weights.h5").rename(path)
+
+
+def save_keras_3_model(path: Path, of: keras.Model) -> None:
+    of.save(path.with_suffix(".keras"))
+    path.with_suffix(".keras").rename(path)
+
+
+def save_keras_2_model(path: Path, of: keras.Model) -> None:
+    legacy_h5_format.save_model_to_hdf5(of, path)
+
+
+def save_keras_2_weights(path: Path, of: keras.Model) -> None:
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, of)
+
+
+SAVERS = [
+    weights_file.save,
+    save_keras_3_weights,
+    save_keras_3_model,
+    save_keras_2_model,
+    save_keras_2_weights,
+]
+savers = pytest.mark.parametrize("save", SAVERS, ids=lambda save: save.__name__)
+Saver = Callable[[Path, keras.Model], None]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> keras.Model:
+    """A network for files that are not expected to load."""
+    return network(9)
+
+
+def refusal(path: Path, into: keras.Model) -> str:
+    """Returns the one line that a file is refused with."""
+    with pytest.raises(WeightsError) as refused:
+        weights_file.load(path, into)
+    line = str(refused.value)
+    assert len(line.splitlines()) == 1
+    assert str(path) in line
+    return line
+
+
+# ---------------------------------------------------------------- what is read
+
+
+@savers
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.keras", "w", "w.txt"])
+def test_loaded_network_gives_the_same_values_whatever_the_file_is_named(
+    tmp_path: Path, save: Saver, name: str
+) -> None:
+    saved, other = network(1), network(2)
+    assert not np.array_equal(values(saved), values(other))
+    save(tmp_path / "saved", saved)
+    (tmp_path / "saved").rename(tmp_path / name)
+    weights_file.load(tmp_path / name, other)
+    np.testing.assert_array_equal(values(other), values(saved))
+
+
+@savers
+def test_optimiser_in_a_file_is_passed_over(tmp_path: Path, save: Saver) -> None:
+    saved, other = trained_network(1), network(2)
+    save(tmp_path / "saved", saved)
+    weights_file.load(tmp_path / "saved", other)
+    np.testing.assert_array_equal(values(other), values(saved))
+
+
+@savers
+def test_loading_leaves_the_file_as_it_is(tmp_path: Path, save: Saver) -> None:
+    save(tmp_path / "saved", network(1))
+    before = (tmp_path / "saved").read_bytes()
+    weights_file.load(tmp_path / "saved", network(2))
+    assert (tmp_path / "saved").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_missing_file_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
+    assert "does not exist" in refusal(tmp_path / "missing.h5", loaded)
+
+
+def test_folder_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
+    assert "directory" in refusal(tmp_path, loaded)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00",
+        b"Episode: 0 Reward: -28.0 Steps: 255\n",
+        random.Random(0).randbytes(5_000),
+        b"\x89HDF\r\n\x1a\n",
+        b"\x89HDF\r\n\x1a\n" + random.Random(1).randbytes(5_000),
+        b"PK\x03\x04",
+        b"PK\x03\x04" + random.Random(2).randbytes(5_000),
+    ],
+    ids=["empty", "zero", "text", "random", "hdf5", "hdf5_random", "zip", "zip_random"],
+)
+def test_file_that_holds_no_weights_is_refused(
+    tmp_path: Path, loaded: keras.Model, content: bytes
+) -> None:
+    (tmp_path / "w.h5").write_bytes(content)
+    refusal(tmp_path / "w.h5", loaded)
+
+
+def test_other_hdf5_file_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["pictures"] = np.zeros((3, 4))
+    refusal(tmp_path / "w.h5", loaded)
+
+
+def test_other_zip_file_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a")
+    refusal(Path(shutil.make_archive(str(tmp_path / "w"), "zip", tmp_path / "folder")), loaded)
+
+
+@savers
+@pytest.mark.parametrize("share", [0.0005, 0.01, 0.1, 0.5, 0.9, 0.999])
+def test_file_cut_short_is_refused(
+    tmp_path: Path, loaded: keras.Model, save: Saver, share: float
+) -> None:
+    path = tmp_path / "w.h5"
+    save(path, network(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refusal(path, loaded)
+
+
+@pytest.mark.parametrize("save", [weights_file.save, save_keras_3_model], ids=["ours", "keras"])
+def test_damaged_byte_is_refused_or_loads_and_never_crashes(
+    tmp_path: Path, loaded: keras.Model, save: Saver
+) -> None:
+    path = tmp_path / "w.h5"
+    save(path, network(1))
+    whole = path.read_bytes()
+    # The first and the last bytes hold the layout; most of the others are weights.
+    places = random.Random(0)
+    edges = [*range(4_000), *range(len(whole) - 2_000, len(whole))]
+    refused = 0
+    for place in places.sample(edges, 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            weights_file.load(path, loaded)
+        except WeightsError as error:
+            assert len(str(error).splitlines()) == 1
+            refused += 1
+    assert refused > 0
+
+
+@pytest.mark.parametrize("save", [save_keras_3_weights, save_keras_2_weights, save_keras_2_model])
+def test_garbled_name_inside_a_file_is_refused(
+    tmp_path: Path, loaded: keras.Model, save: Saver
+) -> None:
+    path = tmp_path / "w.h5"
+    save(path, network(1))
+    name = b"vars\0" if save is save_keras_3_weights else b"kernel\0"
+    assert name in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(name, b"\xb3" + name[1:]))
+    refusal(path, loaded)
+
+
+def test_damaged_address_of_the_root_of_a_file_is_refused(
+    tmp_path: Path, loaded: keras.Model
+) -> None:
+    path = tmp_path / "w.h5"
+    save_keras_3_weights(path, network(1))
+    damaged = bytearray(path.read_bytes())
+    damaged[134] ^= 0x02
+    path.write_bytes(damaged)
+    refusal(path, loaded)
+
+
+@savers
+def test_other_number_of_actions_is_refused_with_both_numbers(tmp_path: Path, save: Saver) -> None:
+    save(tmp_path / "w.h5", network(1, actions=6))
+    line = refusal(tmp_path / "w.h5", network(2, actions=4)).removeprefix(str(tmp_path))
+    assert re.findall(r"\b\d+\b", line.split("fit:")[1]) == ["6", "4"]
+
+
+@savers
+def test_weights_of_another_network_are_refused_with_the_flag_to_change(
+    tmp_path: Path, save: Saver
+) -> None:
+    save(tmp_path / "w.h5", nature_network(SHAPE, 3, 1))
+    assert "--network" in refusal(tmp_path / "w.h5", network(2))
+
+
+def test_weights_of_another_frame_stack_are_refused_with_the_flag_to_change(
+    tmp_path: Path,
+) -> None:
+    weights_file.save(tmp_path / "w.h5", nips_network((36, 36, 4), 3, 1))
+    assert "--framestacksize" in refusal(tmp_path / "w.h5", network(2))
+
+
+def test_refused_weights_leave_the_network_as_it_was(tmp_path: Path) -> None:
+    weights_file.save(tmp_path / "w.h5", network(1, actions=6))
+    into = network(2)
+    before = values(into)
+    refusal(tmp_path / "w.h5", into)
+    np.testing.assert_array_equal(values(into), before)
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        weights_file.save(tmp_path / "w.h5", network(seed))
+    into = network(3)
+    weights_file.load(tmp_path / "w.h5", into)
+    np.testing.assert_array_equal(values(into), values(network(2)))
+    assert [path.name for path in tmp_path.iterdir()] == ["w.h5"]
+
+
+def test_saving_into_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        weights_file.save(tmp_path / "missing" / "w.h5", network(1))
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import weights_file
+from networks import nips_network
+network = nips_network((36, 36, 2), 3, 2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    weights_file.save(Path(sys.argv[1]), network)
+except Exception as error:
+    print("OSError" if isinstance(error, OSError) else repr(error))
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 20_000, 100_000])
+def test_full_disk_is_an_os_error_and_leaves_the_old_weights_whole(
+    tmp_path: Path, limit: int
+) -> None:
+    path = tmp_path / "w.h5"
+    weights_file.save(path, network(1))
+    before = path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path, str(limit)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["w.h5"]
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == ["OSError"]
