@@ -58,7 +58,7 @@ class Player:
         """Starts the game that `seed` stands for."""
         found = find_game(f"{game}NoFrameskip-v4")  # this kind of id has no sticky actions
         self._emulators = GymnasiumEmulators(found, 1, frame_skip, screen)
-        self.num_actions = self._len(emulators.actions)
+        self.num_actions = len(self._emulators.actions)
         start = self._emulators.reset(np.array([seed]), np.ones(1, bool))
         self.frame = start.frames[0]
 
