@@ -28,6 +28,9 @@ class Window:
         on_linux = sys.platform.startswith("linux")
         if on_linux and not chosen and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             raise NoDisplayError(NO_DISPLAY)
+        # Drawn through OpenGL, the window crashes the process once TensorFlow is loaded: Mesa's
+        # drivers then find TensorFlow's LLVM in place of their own.
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         # pygame greets on stdout when it is imported.
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         import pygame

@@ -1,0 +1,73 @@
+"""Games played by a trained agent: all that were started, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent import Agent
+from evaluation import play_games
+from preprocessing import AtariEnvironments, find_game
+
+
+def random_agent(num_actions: int) -> Agent:
+    return Agent(
+        (84, 84, 4),
+        num_actions,
+        network="nips",
+        learning_rate=1e-4,
+        double=True,
+        batch_size=1,
+        rng=np.random.default_rng(0),
+    )
+
+
+@pytest.mark.parametrize(("count", "games"), [(4, 6), (4, 2), (1, 2)])
+def test_exactly_the_games_asked_for_are_played(count: int, games: int) -> None:
+    environments = AtariEnvironments(find_game("Breakout-v0"), count, np.random.default_rng(3))
+    agent = random_agent(environments.num_actions)
+    scores = list(play_games(agent, environments, 4, games, epsilon=1.0))
+    environments.close()
+    assert len(scores) == games
+    assert all(score == int(score) >= 0 for score in scores)
+
+
+def test_long_games_count_as_much_as_short_ones() -> None:
+    """With an environment for each game, those that end late are waited for.
+
+    Taking the first games that end from a larger number would leave out the long ones, in which
+    most is scored. So the scores have to be those of the first game of every environment.
+    """
+    game, rng = find_game("Breakout-v0"), np.random.default_rng
+    environments = AtariEnvironments(game, 5, rng(8))
+    played = list(play_games(random_agent(4), environments, 4, 5, epsilon=1.0))
+    environments.close()
+
+    environments = AtariEnvironments(game, 5, rng(8))
+    environments.reset()
+    agent, scores, going_on = random_agent(4), np.zeros(5), np.ones(5, bool)
+    while going_on.any():
+        step = environments.step(agent.act(np.zeros((5, 84, 84, 4), np.uint8), 1.0))
+        scores += step.points * going_on
+        going_on &= ~step.ends
+    environments.close()
+    assert sorted(played) == sorted(scores)
+
+
+def test_a_game_is_whole_over_all_its_lives() -> None:
+    """Breakout has five lives, and a game in which nothing is hit takes all of them."""
+    environments = AtariEnvironments(find_game("Breakout-v4"), 1, np.random.default_rng(1))
+    agent = random_agent(environments.num_actions)
+    steps = 0
+    act = agent.act
+
+    def counted(states: np.ndarray, epsilon: float) -> np.ndarray:
+        nonlocal steps
+        steps += 1
+        return act(states, epsilon)
+
+    agent.act = counted  # type: ignore[method-assign]
+    list(play_games(agent, environments, 4, 1, epsilon=1.0))
+    environments.close()
+    # A life takes at least 20 steps: the ball has to fall.
+    assert steps > 100
