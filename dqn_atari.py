@@ -121,7 +121,7 @@ def _run(config: Config, new_schedule: bool) -> int:
     except MemoryError:
         return _fail(f"--memory {config.memory} does not fit into this machine: give less", 1)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"cannot use {error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1)
 
 

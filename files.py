@@ -28,5 +28,9 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         with new.open("rb") as written:
             os.fsync(written.fileno())
         new.replace(path)
+    except OSError as error:
+        # A write that fails does not say where, and the name of the new file says nothing to users.
+        error.filename = str(path)
+        raise
     finally:
         new.unlink(missing_ok=True)

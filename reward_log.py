@@ -294,10 +294,12 @@ class RewardLog:
         try:
             while data:
                 data = data[self._file.write(data) :]
-        except BaseException:
+        except BaseException as error:
             # A device or a pipe can't be cut; the first error is the one that matters.
             with contextlib.suppress(OSError):
                 self._file.truncate(size)
+            if isinstance(error, OSError):
+                error.filename = str(self.path)
             raise
 
     def _end_last_line(self) -> None:

@@ -315,7 +315,7 @@ def _train(
             for episode in episodes:
                 log.append(episode)
                 scores.append(episode.score or 0.0)
-                last = f"episode {episode.number:,}, score {np.mean(scores):.1f}"
+                last = f"episode {episode.number:,}, mean score {np.mean(scores):.1f}"
             if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
                 training.agent.save_weights(config.weights_path)
             progress.update(

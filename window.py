@@ -24,7 +24,7 @@ class Window:
         Raises:
             NoDisplayError: there is no display.
         """
-        chosen = "SDL_VIDEODRIVER" in os.environ
+        chosen = bool(os.environ.get("SDL_VIDEODRIVER"))
         on_linux = sys.platform.startswith("linux")
         if on_linux and not chosen and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             raise NoDisplayError(NO_DISPLAY)

@@ -116,7 +116,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("-s 0.1 -e 0.5", "--start 0.1 is below --end 0.5"),
         ("-st -5", "--steps -5 is out of range"),
         ("-exs 0", "--exploresteps 0 is out of range"),
-        ("--learning-rate 0", "--learning-rate 0 is out of range"),
+        ("--learning-rate 0", "--learning-rate 0.0 is out of range"),
         ("--life-loss some", "choose from"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--learning", "unrecognized arguments: --learning"),
@@ -255,7 +255,7 @@ def test_a_full_disk_ends_in_one_line_and_the_old_weights_stay(tmp_path: Path) -
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "File too large" in done.stderr
+    assert f"{weights}: File too large" in done.stderr
     assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"Breakout-v0_weights.1.h5", "Breakout-v0_log.txt"}
