@@ -97,16 +97,16 @@ class Training:
         self._sums = np.zeros(4)
         self._sums_before = np.zeros((count, 4))
 
-    def pretrain(self, epsilon: float) -> Iterator[int]:
+    def pretrain(self) -> Iterator[int]:
         """Fills the memory up to `--pretrain` transitions, without learning.
 
-        Args:
-            epsilon: 1 acts at random, 0 lets the network decide.
+        Acts at random, or with `--continue` lets the network decide everything.
 
         Yields:
             How many transitions there are, after each step of all environments.
         """
         wanted = min(self._config.pretrain, self.memory.capacity)
+        epsilon = 0.0 if self._config.continue_from else 1.0
         gathered = 0
         if wanted:
             self._start_episodes()
@@ -288,14 +288,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
-    """Gathers what the first updates learn from; with `--continue` the network decides."""
-    greedy = config.continue_from is not None
-    what = "pretraining, the network decides" if greedy else "pretraining at random"
+    """Gathers what the first updates learn from."""
+    what = "pretraining, the network decides" if config.continue_from else "pretraining at random"
     wanted = min(config.pretrain, config.memory)
     if not wanted:
         return
     with Progress(what, wanted, 0, config.progress, sys.stdout) as progress:
-        for gathered in training.pretrain(0.0 if greedy else 1.0):
+        for gathered in training.pretrain():
             progress.update(gathered)
             if stop.received is not None:
                 return

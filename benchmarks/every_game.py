@@ -35,7 +35,7 @@ def train_a_little(environment: str, steps: int) -> str:
             out=out, progress=False,
         )  # fmt: skip
         training = assemble(config, new_schedule=False)
-        gathered = list(training.pretrain(1.0))
+        gathered = list(training.pretrain())
         episodes = [episode for finished in training.run() for episode in finished]
         training.close()
     assert gathered[-1] == 80

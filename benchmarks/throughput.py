@@ -45,7 +45,7 @@ def ours(steps: int, **settings: object) -> float:
         **settings,  # type: ignore[arg-type]
     )
     training = assemble(config, new_schedule=False)
-    for _ in training.pretrain(1.0):
+    for _ in training.pretrain():
         pass
     started, from_step = 0.0, 0
     for _ in training.run():

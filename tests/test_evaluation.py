@@ -54,6 +54,25 @@ def test_long_games_count_as_much_as_short_ones() -> None:
     assert sorted(played) == sorted(scores)
 
 
+def test_each_game_counts_from_zero() -> None:
+    game, rng = find_game("Breakout-v0"), np.random.default_rng
+    environments = AtariEnvironments(game, 1, rng(8))
+    played = list(play_games(random_agent(4), environments, 4, 3, epsilon=1.0))
+    environments.close()
+
+    environments = AtariEnvironments(game, 1, rng(8))
+    environments.reset()
+    agent, scores = random_agent(4), [0.0]
+    while len(scores) <= 3:
+        step = environments.step(agent.act(np.zeros((1, 84, 84, 4), np.uint8), 1.0))
+        scores[-1] += step.points[0]
+        if step.ends[0]:
+            scores.append(0.0)
+    environments.close()
+    assert played == scores[:3]
+    assert sum(played) > 0
+
+
 def test_a_game_is_whole_over_all_its_lives() -> None:
     """Breakout has five lives, and a game in which nothing is hit takes all of them."""
     environments = AtariEnvironments(find_game("Breakout-v4"), 1, np.random.default_rng(1))

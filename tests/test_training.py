@@ -151,10 +151,10 @@ def parts(config: Config) -> Iterator[tuple[Training, Recorder, ReplayMemory]]:
     environments.close()
 
 
-def run_with(pretrain_epsilon: float = 1.0, **changes: object) -> tuple:
+def run_with(**changes: object) -> tuple:
     config = Config(**{**SMALL, **changes})
     ((training, agent, memory),) = parts(config)
-    gathered = list(training.pretrain(pretrain_epsilon))
+    gathered = list(training.pretrain())
     pretrain_acts = agent.acts
     episodes = [episode for finished in training.run() for episode in finished]
     return gathered, pretrain_acts, episodes, agent, memory, training
@@ -196,9 +196,12 @@ def test_pretraining_ends_at_its_number_or_when_the_memory_is_full(pretrain: int
     assert not [act for act in agent.updates if act <= acts]
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 1.0])
-def test_pretraining_acts_with_the_epsilon_it_is_given(epsilon: float) -> None:
-    _, acts, _, agent, _, _ = run_with(pretrain_epsilon=epsilon, steps=4)
+@pytest.mark.parametrize(("continued", "epsilon"), [(None, 1.0), ("weights.h5", 0.0)])
+def test_pretraining_is_random_or_with_continue_greedy(
+    continued: str | None, epsilon: float
+) -> None:
+    _, acts, _, agent, _, _ = run_with(continue_from=continued, steps=4)
+    assert acts == 50
     assert set(agent.epsilons[:acts]) == {epsilon}
 
 
@@ -211,7 +214,7 @@ def test_what_is_learnt_from_is_what_was_seen() -> None:
     def watch() -> None:
         seen.update(state.tobytes() for state in training._stack.states)
 
-    for stage in (training.pretrain(1.0), training.run()):
+    for stage in (training.pretrain(), training.run()):
         for _ in stage:
             watch()
     states = [s for b in agent.batches for s in b.s_tm1]
