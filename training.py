@@ -180,7 +180,7 @@ class Training:
                     number=self._episode,
                     reward=float(self._rewards[index]),
                     steps=self.step,
-                    epsilon=self.epsilon,
+                    epsilon=round(self.epsilon, 10),
                     loss=loss,
                     accuracy=accuracy,
                     score=float(self._scores[index]),

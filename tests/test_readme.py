@@ -6,11 +6,13 @@ import re
 import shlex
 from dataclasses import Field, fields
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 from config import Config
 from dqn_atari import make_parser
+from reward_log import read_log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -62,3 +64,11 @@ def test_every_file_it_links_to_is_there() -> None:
     for page in (ROOT / "README.md", ROOT / "docs" / "theory.md", ROOT / "CONTRIBUTING.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_scores_it_tells_are_those_of_the_log() -> None:
+    episodes = read_log(ROOT / "res" / "pong" / "Pong-v4_log.txt").episodes
+    first, last = ([e.score for e in part] for part in (episodes[:100], episodes[-100:]))
+    text = " ".join(README.split())
+    assert f"from {mean(first):.1f} over its first 100 games" in text
+    assert f"to {mean(last):.1f} over its last 100" in text
