@@ -30,7 +30,8 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         new.replace(path)
     except OSError as error:
         # A write that fails does not say where, and the name of the new file says nothing to users.
-        error.filename = str(path)
+        if error.errno is not None:
+            error.filename = str(path)
         raise
     finally:
         new.unlink(missing_ok=True)

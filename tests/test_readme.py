@@ -55,7 +55,7 @@ def test_every_command_in_it_can_be_parsed() -> None:
     commands = re.findall(r"python3 dqn_atari\.py([^\n`]*)", README)
     assert len(commands) >= 6
     for command in commands:
-        arguments = shlex.split(command)
+        arguments = shlex.split(command, comments=True)
         if arguments and arguments != ["-h"]:
             Config(**vars(make_parser().parse_args(arguments)))
 
