@@ -34,7 +34,8 @@ class LinearEpsilon:
     def __call__(self, step: int) -> float:
         """Returns the probability of a random action at this step of the run."""
         done = min(1.0, max(0.0, (step - self.first_step) / self.decay_steps))
-        return (1 - done) * self.start + done * self.end
+        # Written so that rounding never takes it above the start or below the end.
+        return max(self.end, self.start - done * (self.start - self.end))
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Training:
         self._rng = rng
         self._window = window
         self.origin = origin
+        # Gathering stops when the memory is full.
+        self.pretrain_steps = min(config.pretrain, memory.capacity)
         self.step = origin.step
         self.epsilon = epsilon(origin.step)
         self.loss = 0.0
@@ -105,15 +108,14 @@ class Training:
         Yields:
             How many transitions there are, after each step of all environments.
         """
-        wanted = min(self._config.pretrain, self.memory.capacity)
         epsilon = 0.0 if self._config.continue_from else 1.0
         gathered = 0
-        if wanted:
+        if self.pretrain_steps:
             self._start_episodes()
-        while gathered < wanted:
+        while gathered < self.pretrain_steps:
             gathered += self._environments.count
             # Training starts with new episodes, so the last of these are cut off.
-            self._act(epsilon, cut=gathered >= wanted)
+            self._act(epsilon, cut=gathered >= self.pretrain_steps)
             yield gathered
 
     def run(self) -> Iterator[list[Episode]]:
@@ -290,10 +292,9 @@ def _check_folder(folder: Path) -> None:
 def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
     """Gathers what the first updates learn from."""
     what = "pretraining, the network decides" if config.continue_from else "pretraining at random"
-    wanted = min(config.pretrain, config.memory)
-    if not wanted:
+    if not training.pretrain_steps:
         return
-    with Progress(what, wanted, 0, config.progress, sys.stdout) as progress:
+    with Progress(what, training.pretrain_steps, 0, config.progress, sys.stdout) as progress:
         for gathered in training.pretrain():
             progress.update(gathered)
             if stop.received is not None:
