@@ -108,19 +108,26 @@ class Emulators(Protocol):
         """Frees the emulators."""
 
 
+def _screen_rows(screen: str) -> tuple[int, slice]:
+    """Returns how high the screen is shrunk to, and which of those rows make a frame."""
+    if screen == "crop":
+        return CROP_HEIGHT, slice(CROP_TOP, CROP_TOP + FRAME_SIZE)
+    return FRAME_SIZE, slice(None)
+
+
 class VectorEmulators:
     """The C++ emulators of ale-py, in threads of their own."""
 
     def __init__(self, game: Game, count: int, frame_skip: int, screen: str):
         """Makes `count` emulators; `screen` is "resize" or "crop"."""
-        self._crop = slice(CROP_TOP, CROP_TOP + FRAME_SIZE) if screen == "crop" else slice(None)
+        height, self._crop = _screen_rows(screen)
         self._envs = AtariVectorEnv(
             game.rom,
             count,
             frameskip=frame_skip,
             repeat_action_probability=game.sticky_actions,
             img_width=FRAME_SIZE,
-            img_height=CROP_HEIGHT if screen == "crop" else FRAME_SIZE,
+            img_height=height,
             stack_num=1,
             noop_max=MAX_NO_OPS,
             use_fire_reset=True,
@@ -195,8 +202,7 @@ class GymnasiumEmulators:
 
     def __init__(self, game: Game, count: int, frame_skip: int, screen: str):
         """Makes `count` environments; `screen` is "resize" or "crop"."""
-        height = CROP_HEIGHT if screen == "crop" else FRAME_SIZE
-        self._crop = slice(CROP_TOP, CROP_TOP + FRAME_SIZE) if screen == "crop" else slice(None)
+        height, self._crop = _screen_rows(screen)
         self._envs = [self._make(game, frame_skip, height) for _ in range(count)]
         self._frames = np.zeros((count, FRAME_SIZE, FRAME_SIZE), np.uint8)
         self.actions = self._envs[0].unwrapped.get_action_meanings()

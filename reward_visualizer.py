@@ -12,7 +12,6 @@ Episodes without a finite value on an axis of a plot are left out before the buc
 
 import argparse
 import contextlib
-import errno
 import io
 import os
 import re
@@ -304,12 +303,7 @@ def visualize(path: str, size: int, out: Path) -> None:
     for x_name, y_name in PLOTS + (SCORE_PLOTS if with_scores else ()):
         picture = folder / f"{x_name}_{y_name}{size}.png"
         figure = draw(data, x_name, y_name, size, environment_name(path))
-        try:
-            _write_png(figure, picture)
-        except OSError as error:
-            # Some of them don't name the file.
-            code = error.errno or errno.EIO
-            raise OSError(code, error.strerror or os.strerror(code), str(picture)) from None
+        _write_png(figure, picture)
         _say(shown(picture))
 
 

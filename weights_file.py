@@ -27,7 +27,7 @@ def save(path: Path, network: keras.Model) -> None:
     Raises:
         OSError: the file cannot be written; one that was there stays.
     """
-    room = sum(variable.numpy().nbytes for variable in network.weights) + HDF5_OVERHEAD
+    room = sum(array.nbytes for array in network.get_weights()) + HDF5_OVERHEAD
     # Keras looks at the name's end to choose the format.
     with replacing(path, suffix=".weights.h5") as new:
         # The HDF5 library may crash where a disk fills under it, so first see whether it fits.

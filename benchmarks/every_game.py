@@ -10,7 +10,6 @@ import argparse
 import math
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -29,15 +28,11 @@ def train_a_little(environment: str, steps: int) -> str:
     Raises:
         AssertionError: no update was made, or a loss was not finite.
     """
-    with tempfile.TemporaryDirectory() as out:
-        config = Config(
-            environment=environment, steps=steps, memory=10_000, pretrain=80, seed=1,
-            out=out, progress=False,
-        )  # fmt: skip
-        training = assemble(config, new_schedule=False)
-        gathered = list(training.pretrain())
-        episodes = [episode for finished in training.run() for episode in finished]
-        training.close()
+    config = Config(environment=environment, steps=steps, memory=10_000, pretrain=80, seed=1)
+    training = assemble(config, new_schedule=False)
+    gathered = list(training.pretrain())
+    episodes = [episode for finished in training.run() for episode in finished]
+    training.close()
     assert gathered[-1] == 80
     assert training.loss > 0
     assert math.isfinite(training.loss)

@@ -22,12 +22,20 @@ def random_agent(num_actions: int) -> Agent:
     )
 
 
+def breakout(count: int) -> AtariEnvironments:
+    return AtariEnvironments(find_game("Breakout-v0"), count, np.random.default_rng(8))
+
+
+def breakout_scores(count: int, games: int) -> list[float]:
+    environments = breakout(count)
+    scores = list(play_games(random_agent(environments.num_actions), environments, 4, games, 1.0))
+    environments.close()
+    return scores
+
+
 @pytest.mark.parametrize(("count", "games"), [(4, 6), (4, 2), (1, 2)])
 def test_exactly_the_games_asked_for_are_played(count: int, games: int) -> None:
-    environments = AtariEnvironments(find_game("Breakout-v0"), count, np.random.default_rng(3))
-    agent = random_agent(environments.num_actions)
-    scores = list(play_games(agent, environments, 4, games, epsilon=1.0))
-    environments.close()
+    scores = breakout_scores(count, games)
     assert len(scores) == games
     assert all(score == int(score) >= 0 for score in scores)
 
@@ -38,12 +46,8 @@ def test_long_games_count_as_much_as_short_ones() -> None:
     Taking the first games that end from a larger number would leave out the long ones, in which
     most is scored. So the scores have to be those of the first game of every environment.
     """
-    game, rng = find_game("Breakout-v0"), np.random.default_rng
-    environments = AtariEnvironments(game, 5, rng(8))
-    played = list(play_games(random_agent(4), environments, 4, 5, epsilon=1.0))
-    environments.close()
-
-    environments = AtariEnvironments(game, 5, rng(8))
+    played = breakout_scores(count=5, games=5)
+    environments = breakout(5)
     environments.reset()
     agent, scores, going_on = random_agent(4), np.zeros(5), np.ones(5, bool)
     while going_on.any():
@@ -55,12 +59,8 @@ def test_long_games_count_as_much_as_short_ones() -> None:
 
 
 def test_each_game_counts_from_zero() -> None:
-    game, rng = find_game("Breakout-v0"), np.random.default_rng
-    environments = AtariEnvironments(game, 1, rng(8))
-    played = list(play_games(random_agent(4), environments, 4, 3, epsilon=1.0))
-    environments.close()
-
-    environments = AtariEnvironments(game, 1, rng(8))
+    played = breakout_scores(count=1, games=3)
+    environments = breakout(1)
     environments.reset()
     agent, scores = random_agent(4), [0.0]
     while len(scores) <= 3:
