@@ -1,0 +1,87 @@
+"""Priorities of transitions, by which a replay memory draws what surprised the learner most."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sum_tree import SumTree
+
+# Keeps transitions with a TD error of 0 in the draw.
+SMALLEST_PRIORITY = 1e-6  # epsilon in Schaul et al. 2016, section 3.3
+
+
+class Priorities:
+    """Draws places in proportion to their priorities, after Schaul et al. 2016.
+
+    Place i is drawn with the probability P(i) = p_i**alpha / sum_k p_k**alpha (equation 1), where
+    p_i = |TD error| + epsilon is the proportional priority of section 3.3.
+    """
+
+    def __init__(self, capacity: int, exponent: float):
+        """Starts with places that are never drawn.
+
+        Args:
+            capacity: places.
+            exponent: alpha, above 0, which would be uniform, to 1.
+        """
+        self._exponent = exponent
+        self._tree = SumTree(capacity)  # p**alpha
+        self.highest = 1.0  # p**alpha of what is new: the highest that there has been
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes when all places are filled."""
+        return self._tree.nbytes
+
+    @property
+    def values(self) -> np.ndarray:
+        """p**alpha of all places, [capacity] float64, not to be written to."""
+        return self._tree.leaves
+
+    def load(self, values: np.ndarray, highest: float) -> None:
+        """Takes what `values` and `highest` were."""
+        self._tree.load(values)
+        self.highest = highest
+
+    def add(self, places: np.ndarray) -> None:
+        """Gives places, [N] int64, the highest priority, as something new is there."""
+        self._tree.set(places, np.full(len(places), self.highest))
+
+    def remove(self, places: np.ndarray) -> None:
+        """Lets places, [N] int64, never be drawn."""
+        self._tree.set(places, np.zeros(len(places)))
+
+    def update(self, places: np.ndarray, td_errors: np.ndarray) -> None:
+        """Sets the priorities of places, [N] int64, by their |TD errors|, [N] float32.
+
+        Raises:
+            ValueError: a TD error is not finite.
+        """
+        values = (td_errors.astype(np.float64) + SMALLEST_PRIORITY) ** self._exponent
+        self._tree.set(places, values)
+        self.highest = max(self.highest, values.max(initial=0.0))
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns places, [count] int64, one from each of `count` equal parts of the whole.
+
+        Schaul et al. 2016, appendix B.2.1.
+        """
+        points = (np.arange(count) + rng.random(count)) / count * self._tree.total
+        return self._tree.find(points)
+
+    def weights(self, places: np.ndarray, importance_exponent: float) -> np.ndarray:
+        """Returns the importance weights of places that were drawn together.
+
+        w_i = (N P(i))**-beta, divided by the highest of them, Schaul et al. 2016, section 3.4: what
+        is drawn more often than by uniform sampling counts for less. N and the sum of all
+        priorities cancel out in the division.
+
+        Args:
+            places: [B] int64.
+            importance_exponent: beta, from 0, no correction, to 1, a full one.
+
+        Returns:
+            [B] float64.
+        """
+        values = self._tree.get(places)
+        return (values / values.min()) ** -importance_exponent
