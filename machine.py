@@ -1,0 +1,110 @@
+"""What the machine still has for this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import psutil
+
+
+class _Names(NamedTuple):
+    """What a version of Linux's control groups calls the files and numbers that count here."""
+
+    limits: tuple[str, ...]
+    usage: str
+    page_cache: str  # in memory.stat: the file pages not in use lately, with those of descendants
+
+
+# Beyond memory.high nothing is killed, but what is used is swapped out, or, where it can't be, its
+# owner is held up until it hardly moves. So for us it is as good as memory.max.
+_V2 = _Names(("memory.max", "memory.high"), "memory.current", "inactive_file")
+_V1 = _Names(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
+
+
+def available_memory() -> int:
+    """Returns the bytes of memory that this process can still come to use.
+
+    That is without swapping, and without being killed for it: what the operating system has to
+    give, or less, where the limits of a container or of the process leave less.
+    """
+    free = psutil.virtual_memory().available
+    return max(0, min([free, *_container_rooms(Path("/")), *_address_space_rooms()]))
+
+
+def mebibytes(count: int) -> str:
+    """Returns a number of bytes as a person reads it."""
+    return f"{count / 2**20:,.0f} MiB"
+
+
+def _container_rooms(root: Path) -> Iterator[int]:
+    """Yields what the memory limits of the process's control group and its ancestors leave.
+
+    A limit of any of them holds for the process. Each leaves a number of bytes, below 0 where more
+    is used than it allows. What is missing or can't be read sets no limit.
+
+    Args:
+        root: the folder with `proc` and `sys`.
+    """
+    for group in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = group.split(":", 2)
+        if not controllers:
+            mount, names = root / "sys/fs/cgroup", _V2
+        elif "memory" in controllers.split(","):
+            mount, names = root / "sys/fs/cgroup/memory", _V1
+        else:
+            continue
+        # A container may see its own part of the tree only, under the path of the whole tree. Then
+        # none of the folders exist but the last, the mount itself, which is the container's own.
+        own = PurePosixPath(path.lstrip("/"))
+        for folder in (own, *own.parents):
+            yield from _group_rooms(mount / folder, names)
+
+
+def _group_rooms(group: Path, names: _Names) -> Iterator[int]:
+    """Yields the bytes that each memory limit of a control group leaves."""
+    usage = _number(group / names.usage)
+    if usage is None:
+        return
+    # The page cache counts as used, but gives way before anything is swapped or killed. The part in
+    # use lately would too, but what it holds, such as the code of libraries, may be missed at once.
+    usage -= _number(group / "memory.stat", names.page_cache) or 0
+    for name in names.limits:
+        limit = _number(group / name)
+        # Version 1 writes no limit as nearly 2**63, which leaves more than any machine has.
+        if limit is not None:
+            yield limit - usage
+
+
+def _number(file: Path, name: str = "") -> int | None:
+    """Returns the number of that name in a file of lines "name number", or the one on its own.
+
+    None if there is no such file or number; "max", for no limit, is none.
+    """
+    for line in _lines(file):
+        key, _, value = line.rpartition(" ")
+        if key == name and value.isdecimal():
+            return int(value)
+    return None
+
+
+def _lines(file: Path) -> list[str]:
+    """Returns the lines of a file, none where it can't be read."""
+    try:
+        # The names of control groups are names of folders, of any bytes.
+        return [os.fsdecode(line) for line in file.read_bytes().splitlines()]
+    except OSError:
+        return []
+
+
+def _address_space_rooms() -> Iterator[int]:
+    """Yields the bytes that the process's own limit, `ulimit -v`, leaves, if it has one."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        yield limit - psutil.Process().memory_info().vms
