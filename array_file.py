@@ -1,0 +1,282 @@
+"""Named arrays and a few attributes in one file, with checksums.
+
+To write, and to read what was written:
+
+    save(path, "replay memory", {"next_row": 7}, {"actions": actions, "frames": [old, new]})
+
+    with ArrayFile(path, "replay memory") as file:
+        next_row = file.attributes["next_row"]
+        actions = file.read("actions")
+        file.read_into("frames", old, new)
+
+The file holds, all numbers little-endian:
+
+    8 bytes   b"DQNARRAY"
+    uint32    version of this format, 1
+    uint64    N, bytes of the header
+    N bytes   the header, JSON in UTF-8: {"kind": str, "attributes": {...},
+              "arrays": [{"name": str, "dtype": str, "shape": [int, ...]}, ...]}
+    uint32    CRC-32 of all bytes so far
+    …         the elements of each array, in C order, one array after another
+    uint32    CRC-32 of the elements
+
+Nothing in it is ever executed, as a pickle would be. Arrays of gigabytes are written and read in
+place, without a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedReader
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from files import replacing
+
+MAGIC = b"DQNARRAY"
+VERSION = 1
+SLICE = 2**20  # bytes at a time; still in the processor's cache when they are used a second time
+
+_START = struct.Struct("<8sIQ")  # magic, version, bytes of the header
+_CHECKSUM = struct.Struct("<I")
+
+
+class ArrayFileError(ValueError):
+    """A file of arrays that cannot be used, said in one line."""
+
+
+class _Array(NamedTuple):
+    """Where an array lies in a file."""
+
+    offset: int  # of its first byte, from the start of the file
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+def save(
+    path: Path,
+    kind: str,
+    attributes: dict[str, Any],
+    arrays: Mapping[str, np.ndarray | Sequence[np.ndarray]],
+) -> None:
+    """Writes arrays and attributes, whole or not at all.
+
+    Args:
+        path: the file to write or to replace.
+        kind: what the file is, such as "replay memory"; who reads it has to ask for the same.
+        attributes: what JSON can hold; tuples come back as lists, and keys as strings.
+        arrays: booleans, integers or floats, by name. A sequence of arrays of one shape and dtype
+            is written as one, stacked along a new first axis.
+
+    Raises:
+        OSError: the file cannot be written; one that was there stays.
+        TypeError: JSON cannot hold the attributes.
+        ValueError: an array is of another dtype, or a sequence of arrays cannot be stacked.
+    """
+    described = [_described(name, value) for name, value in arrays.items()]
+    header = {"kind": kind, "attributes": attributes, "arrays": described}
+    text = json.dumps(header).encode()
+    start = _START.pack(MAGIC, VERSION, len(text)) + text
+    with replacing(path) as new, new.open("wb") as file:
+        file.write(start + _CHECKSUM.pack(zlib.crc32(start)))
+        checksum = 0
+        for value in arrays.values():
+            for piece in [value] if isinstance(value, np.ndarray) else value:
+                for part in _parts(piece):
+                    checksum = zlib.crc32(part, checksum)
+                    file.write(part)
+        file.write(_CHECKSUM.pack(checksum))
+
+
+class ArrayFile:
+    """A file of arrays that is open for reading, and known to be whole.
+
+    Attributes:
+        attributes: what was saved as such.
+    """
+
+    def __init__(self, path: Path, kind: str):
+        """Opens a file and reads it once from end to end, to see that nothing in it is wrong.
+
+        Args:
+            path: the file.
+            kind: what it has to be.
+
+        Raises:
+            ArrayFileError: there is no such file, or it is something else, of another format
+                version or kind, damaged or cut short.
+            OSError: the file cannot be read.
+        """
+        self.attributes: dict[str, Any] = {}
+        self._path = path
+        self._arrays: dict[str, _Array] = {}
+        try:
+            self._file = path.open("rb")
+        except FileNotFoundError:
+            raise ArrayFileError(f"{path} does not exist: give the path of a {kind} file") from None
+        try:
+            self._check(kind)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> ArrayFile:
+        """Returns the file itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the arrays, in the order in which they were saved."""
+        return list(self._arrays)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Returns the shape of an array; raises ArrayFileError where there is none of this name."""
+        return self._array(name).shape
+
+    def dtype(self, name: str) -> np.dtype:
+        """Returns the dtype of an array; raises ArrayFileError where there is none of this name."""
+        return self._array(name).dtype
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns an array, newly made.
+
+        Raises:
+            MemoryError: the machine has no room for it.
+            ArrayFileError, OSError: as in `read_into`.
+        """
+        array = np.empty(self.shape(name), self.dtype(name))
+        self.read_into(name, array)
+        return array
+
+    def read_into(self, name: str, *destinations: np.ndarray) -> None:
+        """Reads an array into others, filled one after another, without a copy.
+
+        Args:
+            name: the array.
+            destinations: C-contiguous, of its dtype and together of its size, of any shapes.
+
+        Raises:
+            ArrayFileError: there is none of this name, or the file was cut short while it was open.
+            OSError: the file cannot be read.
+            ValueError: the destinations are not such arrays; none of them was touched.
+        """
+        offset, dtype, shape = self._array(name)
+        for each in destinations:
+            if each.dtype != dtype:
+                raise ValueError(f"{name!r} is {dtype} and cannot be read into {each.dtype}")
+            if not (each.flags.c_contiguous and each.flags.writeable):
+                raise ValueError(f"{name!r} can only be read into C-contiguous, writable arrays")
+        size, room = math.prod(shape), sum(each.size for each in destinations)
+        if size != room:
+            raise ValueError(f"{name!r} has {size:,} elements and is to fill {room:,}")
+        self._file.seek(offset)
+        for each in destinations:
+            if self._file.readinto(each.reshape(-1).view(np.uint8).data) != each.nbytes:
+                raise ArrayFileError(f"{self._path} was cut short while it was open")
+
+    def _array(self, name: str) -> _Array:
+        if name not in self._arrays:
+            held = ", ".join(map(repr, self._arrays)) or "none"
+            raise ArrayFileError(f"{self._path} has no array {name!r}; those in it: {held}")
+        return self._arrays[name]
+
+    def _check(self, kind: str) -> None:
+        """Reads the header and all else, and raises ArrayFileError where anything is wrong."""
+        path, size = self._path, os.fstat(self._file.fileno()).st_size
+        start = self._file.read(_START.size)
+        if start[: len(MAGIC)] != MAGIC[: len(start)]:
+            raise ArrayFileError(f"{path} is no {kind} file: it does not begin with {MAGIC!r}")
+        if len(start) < _START.size:
+            raise ArrayFileError(f"{path} is cut short: it ends before its header")
+        _, version, length = _START.unpack(start)
+        if version != VERSION:
+            raise ArrayFileError(
+                f"{path} is of format version {version}, and only version {VERSION} can be read"
+            )
+        offset = _START.size + length + _CHECKSUM.size
+        if size < offset:
+            raise ArrayFileError(f"{path} is cut short or damaged: its header goes beyond its end")
+        # Only what its checksum shows to be a header is taken into memory.
+        self._check_bytes(0, _START.size + length, "header")
+        self._file.seek(_START.size)
+        header = json.loads(self._file.read(length))
+        if header["kind"] != kind:
+            raise ArrayFileError(f"{path} is a {header['kind']!r} file, not a {kind!r} file")
+        self.attributes = header["attributes"]
+        end = offset
+        for each in header["arrays"]:
+            array = _Array(end, np.dtype(each["dtype"]), tuple(each["shape"]))
+            self._arrays[each["name"]] = array
+            end += math.prod(array.shape) * array.dtype.itemsize
+        whole = end + _CHECKSUM.size
+        if size != whole:
+            problem = "cut short" if size < whole else "damaged"
+            raise ArrayFileError(f"{path} is {problem}: it has {size:,} bytes instead of {whole:,}")
+        self._check_bytes(offset, end, "data")
+
+    def _check_bytes(self, start: int, end: int, what: str) -> None:
+        """Raises ArrayFileError where the bytes from start to end do not have their checksum."""
+        self._file.seek(start)
+        checksum = _checksum(self._file, end - start)
+        if self._file.read(_CHECKSUM.size) != _CHECKSUM.pack(checksum):
+            raise ArrayFileError(
+                f"{self._path} is damaged: the checksum of its {what} does not match"
+            )
+
+
+def _described(name: str, value: np.ndarray | Sequence[np.ndarray]) -> dict[str, Any]:
+    """Returns what the header says of an array, or of arrays that will be stacked."""
+    if isinstance(value, np.ndarray):
+        dtype, shape = value.dtype, value.shape
+    else:
+        alike = {(piece.dtype, piece.shape) for piece in value}
+        if len(alike) != 1:
+            found = ", ".join(sorted(f"{dtype} {shape}" for dtype, shape in alike)) or "no arrays"
+            raise ValueError(f"{name!r}: {found} cannot be stacked")
+        [(dtype, piece_shape)] = alike
+        shape = (len(value), *piece_shape)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"{name!r}: {dtype} cannot be saved, only booleans, integers and floats")
+    return {"name": name, "dtype": dtype.newbyteorder("<").str, "shape": shape}
+
+
+def _parts(array: np.ndarray) -> Iterator[memoryview]:
+    """Yields the elements of an array in C order, little-endian, a slice at a time.
+
+    Only a slice that does not lie so in memory is copied.
+    """
+    slices = np.nditer(
+        array,
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        order="C",
+        buffersize=SLICE // array.itemsize,
+    )
+    for each in slices:
+        yield np.ascontiguousarray(each, array.dtype.newbyteorder("<")).data
+
+
+def _checksum(file: BufferedReader, length: int) -> int:
+    """Returns the CRC-32 of the next bytes of a file, as many as there are up to the length."""
+    buffer = memoryview(bytearray(min(length, SLICE)))
+    checksum = 0
+    while length and (count := file.readinto(buffer[:length])):
+        checksum = zlib.crc32(buffer[:count], checksum)
+        length -= count
+    return checksum
