@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 import weights_file
+from batch import Batch
 from config import Config
 from networks import NETWORKS
-from replay_memory import Batch
 
 # Adam's epsilon of Dopamine and Rainbow (Hessel et al. 2018, table 1): the common 1e-7 lets weights
 # that hardly ever see a gradient jump when they do.

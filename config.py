@@ -93,8 +93,12 @@ class Config:
     )  # fmt: skip
 
     memory: int = setting(
-        300_000, "-m", "--memory", group="memory", unit="transitions", low=1, high=10**9,
+        1_000_000, "-m", "--memory", group="memory", unit="transitions", low=1, high=10**9,
         help="size of the replay memory",
+    )  # fmt: skip
+    frame_codec: str = setting(
+        "zstd", "--frame-codec", group="memory", choices=("none", "lz4", "zstd"),
+        help="how the memory packs frames: not at all, or with lz4 or zstd (the smallest)",
     )  # fmt: skip
     pretrain: int = setting(
         20_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
@@ -104,6 +108,15 @@ class Config:
     n_step: int = setting(
         3, "--n-step", group="memory", unit="steps", low=1, high=100,
         help="rewards summed before the target network's estimate; 1 is plain Q-learning",
+    )  # fmt: skip
+    priority_exponent: float = setting(
+        0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
+        help="how much more often transitions with large TD errors are drawn; 0 draws all alike",
+    )  # fmt: skip
+    importance_exponent: float = setting(
+        0.4, "--importance-exponent", group="memory", low=0.0, high=1.0,
+        help="how far weights make up for drawing by priority at the first step, rising to 1, "
+        "fully, at the last",
     )  # fmt: skip
 
     steps: int = setting(
@@ -256,5 +269,5 @@ def describe(config: Config) -> str:
             else:
                 shown = "none" if value is None else str(value)
             name = each.metadata["flags"][-1].lstrip("-")
-            lines.append(f"  {name:<15} {shown} {each.metadata['unit']}".rstrip())
+            lines.append(f"  {name:<20} {shown} {each.metadata['unit']}".rstrip())
     return "\n".join(lines)

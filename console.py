@@ -74,6 +74,7 @@ class Progress:
             stream: where to.
         """
         self._what = what
+        self._said: set[str] = set()
         self._stream = stream
         self._bar = tqdm(
             desc=what,
@@ -108,6 +109,12 @@ class Progress:
                 file=self._stream,
                 flush=True,
             )
+
+    def say_once(self, text: str) -> None:
+        """Prints a line above the bar, unless it has said it before."""
+        if text not in self._said:
+            self._said.add(text)
+            tqdm.write(text, file=self._stream)
 
     def __enter__(self) -> Progress:
         """Nothing to do: it shows from the start."""

@@ -118,8 +118,8 @@ def _run(config: Config, new_schedule: bool) -> int:
         return _fail(str(error), 2)
     except (WeightsError, LogError, NoDisplayError) as error:
         return _fail(str(error), 1)
-    except MemoryError:
-        return _fail(f"--memory {config.memory} does not fit into this machine: give less", 1)
+    except MemoryError as error:
+        return _fail(str(error) or "the machine has no memory left: give less --memory", 1)
     except OSError as error:
         where = f"cannot use {error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1)

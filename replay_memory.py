@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 
+import frame_store
+from array_file import ArrayFile, ArrayFileError, save
+from batch import Batch, empty_batch
+from priorities import Priorities
 
-class Batch(NamedTuple):
-    """B transitions to learn from, in the notation of `s_tm1, a_tm1, r_t, discount_t, s_t`."""
-
-    s_tm1: np.ndarray  # [B, H, W, k] uint8
-    a_tm1: np.ndarray  # [B] int32
-    r_t: np.ndarray  # [B] float32, n-step rewards, discounted to the first step
-    discount_t: np.ndarray  # [B] float32, gamma**n, or 0 where the return ended
-    s_t: np.ndarray  # [B, H, W, k] uint8, n steps on; without meaning where discount_t is 0
-    indices: np.ndarray  # [B] int64, where the transitions lie, for `update_priorities`
-    weights: np.ndarray  # [B] float32, importance weights, 1 where sampling is uniform
+# What is kept of a transition beside its frame: 8 bytes.
+STEP = np.dtype(
+    [
+        ("reward", np.float32),
+        ("action", np.uint8),
+        ("terminal", np.bool_),
+        ("end", np.bool_),
+        ("reach", np.uint8),  # frames before this one in its episode, as far as a state goes back
+    ]
+)
+# States are put together for so many transitions at a time, which bounds the room that it takes.
+AT_A_TIME = 64
+FILE_KIND = "replay memory"
 
 
 class ReplayMemory:
-    """A ring of the newest transitions of n streams, one for each environment.
+    """The newest transitions of n streams, one for each environment.
 
-    A row is one step of all streams: the frame that each decision was made on, the action, the
+    At each time all streams take a step: the frame that the decision was made on, the action, the
     reward that it led to, and whether the return or the episode ended with it.
 
-        row:       0     1     2     3     4        the state at row 4 (k = 4) is [1 2 3 4];
-        frame:     A     B     C     D     E        after an episode's end in row 2 it is
+        time:      0     1     2     3     4        the state at time 4 (k = 4) is [1 2 3 4];
+        frame:     A     B     C     D     E        after an episode's end at time 2 it is
         action:    a0    a1    a2    a3    (a4)     [black black D E]
         reward:    r1    r2    r3    r4    (r5)
 
     A transition can be drawn if its state and a state to bootstrap from are both in memory. The
-    n-step return is cut short, and bootstrapped from where it was cut, at the newest row and where
+    n-step return is cut short, and bootstrapped from where it was cut, at the newest time and where
     an episode was cut off; only the last step before such a place has nothing to bootstrap from.
+
+    Transitions are drawn uniformly, or in proportion to their priorities.
     """
 
     def __init__(
@@ -43,64 +54,129 @@ class ReplayMemory:
         stack_size: int,
         n_step: int,
         discount: float,
+        *,
+        codec: str = "zstd",
+        priority_exponent: float = 0.0,
+        game: str = "",
     ):
         """Makes an empty memory.
 
         Args:
-            capacity: transitions held at most, all streams together; rounded down to whole rows.
+            capacity: transitions held at most, all streams together; rounded down to whole steps.
             streams: environments that are remembered side by side.
             frame_shape: (height, width) of a frame.
-            stack_size: k, frames in a state.
+            stack_size: k, frames in a state, at most 255.
             n_step: rewards in a return.
             discount: gamma, for each step.
+            codec: how frames are packed: "none", "lz4" or "zstd".
+            priority_exponent: alpha, from 0, which is uniform sampling, to 1.
+            game: what is remembered; a saved memory of another game is refused.
 
         Raises:
-            ValueError: there is no room for one state and its return in each stream.
+            ValueError: there is no room for one state and its return in each stream, there is no
+                such codec, or the exponent is out of range.
             MemoryError: the machine has no room for it.
         """
         rows = capacity // streams
         if rows < stack_size + n_step:
             raise ValueError(
-                f"a memory of {capacity} transitions is too small for {streams} streams: "
+                f"a memory of {capacity} transitions is too small for {streams} streams with "
+                f"states of {stack_size} frames and {n_step}-step returns: "
                 f"at least {streams * (stack_size + n_step)}"
             )
+        if codec not in frame_store.NAMES:
+            raise ValueError(f"no codec {codec!r}: choose from {', '.join(frame_store.NAMES)}")
+        if not 0 <= priority_exponent <= 1:
+            raise ValueError(f"priority exponent {priority_exponent} is not between 0 and 1")
         self.capacity = rows * streams
         self._rows, self._streams = rows, streams
-        self._stack_size, self._n_step = stack_size, n_step
+        self.state_shape = (*frame_shape, stack_size)
+        self._n_step = n_step
         self._discounts = (discount ** np.arange(n_step + 1)).astype(np.float32)
-        self._frames = np.zeros((rows, streams, *frame_shape), np.uint8)
-        self._actions = np.zeros((rows, streams), np.int32)
-        self._rewards = np.zeros((rows, streams), np.float32)
-        self._terminals = np.zeros((rows, streams), bool)
-        self._ends = np.zeros((rows, streams), bool)
-        # Frames before this one in its episode, as far as a state can reach back.
-        self._history = np.zeros((rows, streams), np.int32)
-        self._next_history = np.zeros(streams, np.int32)
-        self._next_row = 0
-        self._filled_rows = 0
-        self._has_drawable = False
+        self._codec, self._game = codec, game
+        frame_bytes = frame_shape[0] * frame_shape[1]
+        self._frames = frame_store.make_frame_store(codec, rows, streams, frame_bytes)
+        self._steps = np.zeros((rows, streams), STEP)
+        self._next_reach = np.zeros(streams, np.uint8)
+        self._priority_exponent = priority_exponent
+        # By the places of transitions in `_steps`.
+        self._priorities = (
+            Priorities(self.capacity, priority_exponent) if priority_exponent else None
+        )
+        self._planes = np.zeros((2 * stack_size * AT_A_TIME, frame_bytes), np.uint8)
+        self._drawable_until = -1  # one can be drawn until a later frame than this is the oldest
+
+    @staticmethod
+    def most_bytes(
+        capacity: int,
+        streams: int,
+        frame_shape: tuple[int, int],
+        stack_size: int,
+        codec: str,
+        prioritized: bool,
+    ) -> int:
+        """Returns the bytes that a memory takes at most, without making one.
+
+        Args:
+            capacity: transitions, as for `__init__`, like the others.
+            streams: environments.
+            frame_shape: (height, width) of a frame.
+            stack_size: frames in a state.
+            codec: how frames are packed.
+            prioritized: whether the priority exponent is above 0.
+        """
+        rows, frame_bytes = capacity // streams, frame_shape[0] * frame_shape[1]
+        frames = frame_store.most_bytes(codec, rows, streams, frame_bytes)
+        steps = rows * streams * STEP.itemsize
+        # A leaf takes 8 bytes, the sums above all leaves a 31st part of that.
+        priorities = rows * streams * 8.5 if prioritized else 0
+        # The frames of both states, and the groups that they are unpacked from.
+        unpacking = (1 + frame_store.GROUP) * 2 * stack_size * AT_A_TIME * frame_bytes
+        return int(frames + steps + priorities + unpacking)
 
     def __len__(self) -> int:
         """Returns the number of transitions held."""
-        return self._filled_rows * self._streams
+        return (self._time - self._oldest) * self._streams
 
     def __repr__(self) -> str:
         """Returns how full it is and how large."""
         filled = f"{len(self):,} of {self.capacity:,} transitions"
-        return f"ReplayMemory({filled}, {self.nbytes:,} bytes)"
+        short = ", as frames pack badly" if self.is_short else ""
+        return f"ReplayMemory({filled}{short}, {self.nbytes:,} bytes)"
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes when it is full."""
-        arrays = (self._frames, self._actions, self._rewards, self._terminals, self._ends)
-        return sum(array.nbytes for array in arrays) + self._history.nbytes
+        """Bytes that it takes now."""
+        filled = min(self._time / self._rows, 1)
+        arrays = self._steps.nbytes + (self._priorities.nbytes if self._priorities else 0)
+        return int(self._frames.nbytes + filled * arrays + self._planes.nbytes)
+
+    @property
+    def max_nbytes(self) -> int:
+        """Bytes that it takes at most."""
+        height, width, stack_size = self.state_shape
+        shape, prioritized = (height, width), self._priorities is not None
+        return self.most_bytes(
+            self.capacity, self._streams, shape, stack_size, self._codec, prioritized
+        )
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it had to give up transitions before it held `capacity` of them.
+
+        That is so where frames pack worse than those of any game; `len` tells how many it holds.
+        """
+        return self._oldest > max(0, self._time - self._rows)
 
     @property
     def can_sample(self) -> bool:
         """Whether there is a transition to draw, which takes a few steps."""
-        if not self._has_drawable:
-            self._has_drawable = bool(self._drawable(np.arange(len(self))).any())
-        return self._has_drawable
+        if self._oldest > self._drawable_until:
+            held = self._all()
+            for newest in held[self._drawable(held)][-1:]:
+                time, stream = divmod(int(newest), self._streams)
+                self._drawable_until = time - int(self._steps["reach"][time % self._rows, stream])
+        return self._oldest <= self._drawable_until
 
     def append(
         self,
@@ -114,94 +190,143 @@ class ReplayMemory:
 
         Args:
             frames: [streams, H, W] uint8, the newest frame of the state that was acted on.
-            actions: [streams] int, what was done.
+            actions: [streams] int, what was done, from 0 to 255.
             rewards: [streams] float, what it gave.
             terminals: [streams] bool, whether nothing later counts for the return.
             ends: [streams] bool, whether the next frame starts another episode. An end that is not
                 terminal is a cut, such as a time limit.
         """
-        row = self._next_row
-        self._frames[row] = frames
-        self._actions[row] = actions
-        self._rewards[row] = rewards
-        self._terminals[row] = terminals
-        self._ends[row] = ends
-        self._history[row] = self._next_history
-        reach = np.minimum(self._next_history + 1, self._stack_size - 1)
-        self._next_history = np.where(ends, 0, reach).astype(np.int32)
-        self._next_row = (row + 1) % self._rows
-        self._filled_rows = min(self._filled_rows + 1, self._rows)
+        before = self._oldest
+        step = self._steps[self._time % self._rows]
+        step["reward"], step["action"] = rewards, actions
+        step["terminal"], step["end"] = terminals, ends
+        step["reach"] = self._next_reach
+        reach = np.minimum(self._next_reach + 1, self.state_shape[2] - 1)
+        self._next_reach = np.where(ends, 0, reach).astype(np.uint8)
+        self._frames.append(frames)
+        if self._priorities:
+            # What has just been given up can't be drawn, and what is new has its place.
+            gone = np.arange(before * self._streams, self._oldest * self._streams)
+            self._priorities.remove(gone % self.capacity)
+            new = np.arange((self._time - 1) * self._streams, self._time * self._streams)
+            self._priorities.add(new % self.capacity)
 
-    def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
-        """Returns transitions drawn uniformly, with replacement, from all that can be drawn.
+    def sample(
+        self,
+        batch_size: int,
+        rng: np.random.Generator,
+        importance_exponent: float = 0.0,
+        out: Batch | None = None,
+    ) -> Batch:
+        """Returns transitions drawn with replacement from all that can be drawn.
 
         Args:
             batch_size: B.
             rng: what to draw with.
+            importance_exponent: how far the weights make up for sampling by priority, from 0, not
+                at all, to 1.
+            out: a batch of that size to fill; without it, a new one.
 
         Raises:
             ValueError: no transition can be drawn yet.
         """
-        ages, streams = self._draw(batch_size, rng)
-        returns, discounts, steps = self._returns(ages, streams)
+        batch = empty_batch(batch_size, self.state_shape) if out is None else out
+        batch.indices[:] = self._draw(batch_size, rng)
+        times, streams = np.divmod(batch.indices, self._streams)
+        returns, discounts, steps = self._returns(times, streams)
         # A return that ended has no next state; its own state stands in.
-        next_ages = np.where(discounts > 0, ages - steps, ages)
-        rows = self._row(ages)
-        return Batch(
-            s_tm1=self._states(ages, streams),
-            a_tm1=self._actions[rows, streams],
-            r_t=returns,
-            discount_t=discounts,
-            s_t=self._states(next_ages, streams),
-            indices=rows * self._streams + streams,
-            weights=np.ones(batch_size, np.float32),
-        )
+        next_times = np.where(discounts > 0, times + steps, times)
+        for first in range(0, batch_size, AT_A_TIME):
+            part = slice(first, first + AT_A_TIME)
+            self._states(
+                times[part], next_times[part], streams[part], batch.s_tm1[part], batch.s_t[part]
+            )
+        batch.a_tm1[:] = self._steps["action"][times % self._rows, streams]
+        batch.r_t[:] = returns
+        batch.discount_t[:] = discounts
+        batch.weights[:] = 1
+        if self._priorities:
+            places = batch.indices % self.capacity
+            batch.weights[:] = self._priorities.weights(places, importance_exponent)
+        return batch
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:
-        """Takes the |TD error| of the transitions last learnt from.
+        """Takes the |TD error| of transitions that were learnt from as their priorities.
 
-        Uniform sampling has no use for it; it is for a memory that samples by priority.
+        Those that are no longer in memory are passed over. Uniform sampling has no use for it.
 
         Args:
             indices: [B] int64, `Batch.indices`.
             td_errors: [B] float32, absolute.
-        """
 
-    def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the ages in rows and the streams of `count` transitions that can be drawn.
-
-        Draws from all, and draws again what falls on one that cannot be drawn: so each of the
-        others is as likely as any.
+        Raises:
+            ValueError: a TD error is not finite.
         """
-        picked = np.zeros(0, np.int64)
+        if self._priorities:
+            held = indices >= self._oldest * self._streams
+            self._priorities.update(indices[held] % self.capacity, td_errors[held])
+
+    @property
+    def _time(self) -> int:
+        return self._frames.time
+
+    @property
+    def _oldest(self) -> int:
+        """The earliest time whose transitions are held."""
+        return self._frames.oldest
+
+    def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns the indices of transitions that can be drawn, [count] int64.
+
+        Draws from all, and draws again what falls on one that cannot be drawn: so the others keep
+        their proportions.
+        """
+        if not len(self):
+            raise ValueError("the memory holds no whole transition to sample yet")
+        drawn = np.zeros(0, np.int64)
         for _ in range(100):
-            drawn = rng.integers(max(1, len(self)), size=count - len(picked))
-            picked = np.concatenate([picked, drawn[self._drawable(drawn)]])
-            if len(picked) == count:
-                return np.divmod(picked, self._streams)
+            more = self._draw_any(count - len(drawn), rng)
+            drawn = np.concatenate([drawn, more[self._drawable(more)]])
+            if len(drawn) == count:
+                return drawn
         # Nearly nothing can be drawn: look at all.
-        everything = np.arange(len(self))
-        drawable = everything[self._drawable(everything)]
+        drawable = self._all()[self._drawable(self._all())]
         if not len(drawable):
             raise ValueError("the memory holds no whole transition to sample yet")
-        return np.divmod(rng.choice(drawable, count), self._streams)
+        chances = None
+        if self._priorities:
+            values = self._priorities.values[drawable % self.capacity]
+            chances = values / values.sum()
+        return rng.choice(drawable, count, p=chances)
 
-    def _drawable(self, transitions: np.ndarray) -> np.ndarray:
-        """Returns which transitions, counted from the newest row on, can be drawn, [N] bool."""
-        ages, streams = np.divmod(transitions, self._streams)
-        reach = self._history[self._row(ages), streams]
-        _, _, steps = self._returns(ages, streams)
-        return (ages + reach < self._filled_rows) & (steps > 0)
+    def _draw_any(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns the indices of `count` transitions, whether they can be drawn or not."""
+        end = self._time * self._streams
+        if not self._priorities:
+            return rng.integers(self._oldest * self._streams, end, size=count)
+        places = self._priorities.draw(count, rng)
+        return end - 1 - (end - 1 - places) % self.capacity
+
+    def _all(self) -> np.ndarray:
+        """Returns the indices of all transitions held."""
+        return np.arange(self._oldest * self._streams, self._time * self._streams)
+
+    def _drawable(self, indices: np.ndarray) -> np.ndarray:
+        """Returns which transitions can be drawn, [N] bool."""
+        times, streams = np.divmod(indices, self._streams)
+        _, _, steps = self._returns(times, streams)
+        reach = self._steps["reach"][times % self._rows, streams]
+        return (times - reach >= self._oldest) & (steps > 0)
 
     def _returns(
-        self, ages: np.ndarray, streams: np.ndarray
+        self, times: np.ndarray, streams: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the n-step returns that start at these transitions.
 
         Sutton and Barto 2018, equation 7.1, cut where there is nothing to go on with.
 
         Args:
-            ages: [N] int64, rows since, 0 for the newest.
+            times: [N] int64.
             streams: [N] int64.
 
         Returns:
@@ -209,33 +334,93 @@ class ReplayMemory:
             (0 after a terminal end) and the numbers of steps summed [N] int64 (0 where not even the
             first step's outcome is known).
         """
-        returns = np.zeros(len(ages), np.float32)
-        steps = np.zeros(len(ages), np.int64)
-        ended = np.zeros(len(ages), bool)
-        going_on = np.ones(len(ages), bool)
-        for step in range(self._n_step):
-            rows = self._row(ages - step)
-            terminal = self._terminals[rows, streams]
-            # The state after this step has to be known, unless none counts after it.
-            followed = ~self._ends[rows, streams] & (ages > step)
-            going_on &= (ages >= step) & (terminal | followed)
-            returns += np.where(going_on, self._discounts[step] * self._rewards[rows, streams], 0)
-            steps += going_on
-            ended |= going_on & terminal
-            going_on &= ~terminal
-        discounts = np.where(ended, np.float32(0), self._discounts[steps])
-        return returns, discounts, steps
+        later = times + np.arange(self._n_step)[:, None]  # [n, N]
+        steps = self._steps[later % self._rows, streams]
+        terminal = steps["terminal"]
+        # The state after a step has to be known, unless none counts after it.
+        known = terminal & (later < self._time) | ~steps["end"] & (later < self._time - 1)
+        # A step counts if all up to it are known and none before it was terminal.
+        goes_on = np.ones_like(known)
+        goes_on[1:] = ~terminal[:-1]
+        counts = np.logical_and.accumulate(known & goes_on)
+        rewards = np.where(counts, steps["reward"] * self._discounts[: self._n_step, None], 0)
+        summed = counts.sum(axis=0)
+        ended = (counts & terminal).any(axis=0)
+        return rewards.sum(axis=0), np.where(ended, 0, self._discounts[summed]), summed
 
-    def _states(self, ages: np.ndarray, streams: np.ndarray) -> np.ndarray:
-        """Returns the states at these transitions, [N, H, W, k] uint8."""
-        reach = self._history[self._row(ages), streams]
-        states = np.empty((len(ages), *self._frames.shape[2:], self._stack_size), np.uint8)
-        for back in range(self._stack_size):
-            frames = self._frames[self._row(ages + back), streams]
-            frames[reach < back] = 0
-            states[..., self._stack_size - 1 - back] = frames
-        return states
+    def _states(
+        self,
+        times: np.ndarray,
+        next_times: np.ndarray,
+        streams: np.ndarray,
+        s_tm1: np.ndarray,
+        s_t: np.ndarray,
+    ) -> None:
+        """Writes the states at two times, each [N] int64, of streams to arrays [N, H, W, k]."""
+        _, width, stack_size = self.state_shape
+        both = np.stack([times, next_times])
+        reach = self._steps["reach"][both % self._rows, streams]
+        back = np.arange(stack_size)[:, None, None]
+        # Before an episode's first frame all is black; that frame stands in for what is not read.
+        wanted = both - np.minimum(back, reach)  # [k, 2, N]
+        planes = self._planes[: wanted.size]
+        self._frames.read(wanted.ravel(), np.broadcast_to(streams, wanted.shape).ravel(), planes)
+        planes = planes.reshape(*wanted.shape, -1)
+        planes[back > reach] = 0
+        for number, states in enumerate((s_tm1, s_t)):
+            frames = [frame.reshape(-1, width) for frame in planes[::-1, number]]
+            # NumPy takes eight times as long to put a state's frames side by side.
+            cv2.merge(frames, states.reshape(-1, width, stack_size))
 
-    def _row(self, ages: np.ndarray) -> np.ndarray:
-        """Returns the rows that are so many rows old."""
-        return (self._next_row - 1 - ages) % self._rows
+    def save(self, path: Path) -> None:
+        """Writes all that it holds, packed as it is, whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written; one that was there stays.
+        """
+        numbers, arrays = self._frames.get_state()
+        arrays["steps"] = self._filled_steps
+        arrays["next reach"] = self._next_reach
+        if self._priorities:
+            arrays["priorities"] = self._priorities.values
+            numbers["highest priority"] = self._priorities.highest
+        attributes = {"memory": self._identity, "numbers": numbers}
+        save(path, FILE_KIND, attributes, arrays)
+
+    def load(self, path: Path) -> None:
+        """Takes what `save` wrote, to the last bit.
+
+        Raises:
+            ArrayFileError: the file is missing, damaged, no replay memory, or one of another game,
+                size, codec or priority exponent; the memory stays as it was.
+            OSError: the file cannot be read.
+        """
+        with ArrayFile(path, FILE_KIND) as file:
+            for name, ours in self._identity.items():
+                theirs = file.attributes["memory"].get(name)
+                if theirs != ours:
+                    raise ArrayFileError(f"{path} is of {name} {theirs}, this run of {ours}")
+            numbers = file.attributes["numbers"]
+            self._frames.set_state(numbers, file)
+            file.read_into("steps", self._filled_steps)
+            file.read_into("next reach", self._next_reach)
+            if self._priorities:
+                self._priorities.load(file.read("priorities"), numbers["highest priority"])
+        self._drawable_until = -1
+
+    @property
+    def _filled_steps(self) -> np.ndarray:
+        """The bytes of the steps that have been written."""
+        return self._steps.view(np.uint8)[: self._time]
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What a memory must have in common with a file to load it."""
+        return {
+            "game": self._game,
+            "states": list(self.state_shape),
+            "streams": self._streams,
+            "capacity": self.capacity,
+            "codec": self._codec,
+            "priority exponent": self._priority_exponent,
+        }

@@ -16,26 +16,32 @@ import numpy as np
 from agent import Agent, make_agent
 from config import Config, ConfigError, describe
 from console import Progress, StopSignals
+from machine import mebibytes
+from prefetching import Prefetcher, make_prefetcher
 from preprocessing import AtariEnvironments, FrameStack, Step, find_game, state_shape
-from replay_memory import ReplayMemory
 from reward_log import Episode, RewardLog, read_log
 from window import Window
 
 
 @dataclass(frozen=True)
-class LinearEpsilon:
-    """Epsilon falls in a straight line and then stays, Mnih et al. 2015, "Training details"."""
+class LinearSchedule:
+    """A value that moves in a straight line and then stays.
 
-    start: float  # probability
-    end: float  # probability
-    decay_steps: int
-    first_step: int = 0  # the step at which the fall starts
+    So epsilon falls in Mnih et al. 2015, "Training details", and the importance exponent rises in
+    Schaul et al. 2016, section 3.4.
+    """
+
+    start: float
+    end: float
+    steps: int  # from start to end
+    first_step: int = 0  # the step at which it starts to move
 
     def __call__(self, step: int) -> float:
-        """Returns the probability of a random action at this step of the run."""
-        done = min(1.0, max(0.0, (step - self.first_step) / self.decay_steps))
-        # Written so that rounding never takes it above the start or below the end.
-        return max(self.end, self.start - done * (self.start - self.end))
+        """Returns the value at this step of the run."""
+        done = min(1.0, max(0.0, (step - self.first_step) / self.steps))
+        value = self.start + done * (self.end - self.start)
+        # Rounding must not take it beyond either.
+        return min(max(value, min(self.start, self.end)), max(self.start, self.end))
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,8 @@ class Training:
         config: Config,
         environments: AtariEnvironments,
         agent: Agent,
-        memory: ReplayMemory,
-        epsilon: LinearEpsilon,
-        rng: np.random.Generator,
+        batches: Prefetcher,
+        epsilon: LinearSchedule,
         origin: Origin,
         window: Window | None = None,
     ):
@@ -68,22 +73,23 @@ class Training:
             config: the settings of the run.
             environments: what to step.
             agent: what acts and learns.
-            memory: one stream for each environment.
+            batches: the memory, with one stream for each environment, and what is drawn from it.
             epsilon: the schedule of exploration.
-            rng: draws the batches.
             origin: where to count from.
             window: shows the first environment.
         """
         self._config = config
         self._environments = environments
         self.agent = agent
-        self.memory = memory
+        self.memory = batches.memory
+        self._batches = batches
         self._epsilon = epsilon
-        self._rng = rng
+        # Over the whole run, as what the weights make up for matters most at its end.
+        self._importance = LinearSchedule(config.importance_exponent, 1.0, config.steps)
         self._window = window
         self.origin = origin
         # Gathering stops when the memory is full.
-        self.pretrain_steps = min(config.pretrain, memory.capacity)
+        self.pretrain_steps = min(config.pretrain, self.memory.capacity)
         self.step = origin.step
         self.epsilon = epsilon(origin.step)
         self.loss = 0.0
@@ -133,8 +139,9 @@ class Training:
             yield self._finish_episodes(step)
 
     def close(self) -> None:
-        """Frees the emulators and the window."""
+        """Frees the emulators, the thread and the window."""
         self._environments.close()
+        self._batches.close()
         if self._window:
             self._window.close()
 
@@ -147,7 +154,7 @@ class Training:
         frames = self._stack.states[..., -1].copy()
         actions = self.agent.act(self._stack.states, epsilon)
         step = self._environments.step(actions)
-        self.memory.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
+        self._batches.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
         self._stack.push(step.frames, step.ends)
         if self._window:
             self._window.show(self._environments.picture())
@@ -157,9 +164,9 @@ class Training:
         """Makes the updates and copies to the target network that the last steps ask for."""
         for step in range(self.step - self._environments.count + 1, self.step + 1):
             if step % self._config.train_every == 0 and self._can_learn():
-                batch = self.memory.sample(self._config.batch, self._rng)
+                batch = self._batches.take(self._importance(step))
                 update = self.agent.learn(batch)
-                self.memory.update_priorities(batch.indices, update.td_errors)
+                self._batches.update_priorities(batch.indices, update.td_errors)
                 self._sums += 1, update.loss, update.accuracy, update.mean_q
                 self.loss = update.loss
             if step % self._config.update == 0:
@@ -213,6 +220,7 @@ def train(config: Config, new_schedule: bool) -> int:
         ConfigError: the run that it goes on from has done all its steps.
         EnvironmentIdError: there is no such game.
         LogError: the log that it goes on from cannot be read.
+        MemoryError: the machine has no room for the replay memory.
         NoDisplayError: a window is asked for, and there is no display.
         OSError: a file cannot be written.
         WeightsError: the weights cannot be loaded.
@@ -253,17 +261,10 @@ def assemble(config: Config, new_schedule: bool) -> Training:
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     if config.continue_from:
         agent.load_weights(Path(config.continue_from))
-    memory = ReplayMemory(
-        config.memory,
-        config.envs,
-        states[:2],
-        config.frame_stack_size,
-        config.n_step,
-        config.gamma,
-    )
+    batches = make_prefetcher(config, states, memory_rng)
     first_step = origin.step if new_schedule else 0
-    epsilon = LinearEpsilon(config.start, config.end, config.explore_steps, first_step)
-    return Training(config, environments, agent, memory, epsilon, memory_rng, origin, window)
+    epsilon = LinearSchedule(config.start, config.end, config.explore_steps, first_step)
+    return Training(config, environments, agent, batches, epsilon, origin, window)
 
 
 def _introduce(config: Config, training: Training) -> None:
@@ -272,7 +273,10 @@ def _introduce(config: Config, training: Training) -> None:
     devices = ", ".join(keras.distribution.list_devices())
     print(f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}")
     memory, origin = training.memory, training.origin
-    print(f"replay memory: {memory.nbytes:,} bytes when full, for {memory.capacity:,} transitions")
+    print(
+        f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
+        f"at most {mebibytes(memory.max_nbytes)}"
+    )
     if origin.step:
         print(f"going on after step {origin.step:,} and {origin.episode:,} episodes")
 
@@ -297,6 +301,7 @@ def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
     with Progress(what, training.pretrain_steps, 0, config.progress, sys.stdout) as progress:
         for gathered in training.pretrain():
             progress.update(gathered)
+            _warn_of_short_memory(training, progress)
             if stop.received is not None:
                 return
 
@@ -322,8 +327,19 @@ def _train(
                 training.step,
                 f"{last}, epsilon {training.epsilon:.3f}, loss {training.loss:.4f}",
             )
+            _warn_of_short_memory(training, progress)
             if stop.received is not None:
                 return
+
+
+def _warn_of_short_memory(training: Training, progress: Progress) -> None:
+    """Says that the memory holds less than was asked for, if it does."""
+    memory = training.memory
+    if memory.is_short:
+        progress.say_once(
+            f"frames of this game pack badly: {mebibytes(memory.max_nbytes)} are not enough for "
+            f"{memory.capacity:,} transitions, so the oldest go earlier"
+        )
 
 
 def _origin(config: Config) -> Origin:

@@ -3,6 +3,7 @@
     pip install -r benchmarks/requirements.txt
     python3 benchmarks/throughput.py                  5 rounds of 3,000 steps each
     python3 benchmarks/throughput.py --rounds 3 --steps 1000
+    python3 benchmarks/throughput.py --contenders "ours, unpacked frames" "ours, our defaults"
 
 All play PongNoFrameskip-v4 with an epsilon of 0.1. The peers' setting is the network of 2015,
 batches of 32, an update every 4 steps, uniform replay of 100,000 transitions, one-step targets from
@@ -26,7 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 GAME = "PongNoFrameskip-v4"
-MEMORY, FIRST_UPDATE, WARM_UP, EPSILON = 100_000, 1_000, 500, 0.1
+# Before the first update the memory learns how to pack frames, once in a run.
+MEMORY, FIRST_UPDATE, WARM_UP, EPSILON = 100_000, 5_000, 500, 0.1
 PEERS = {"network": "nature", "double": False, "n_step": 1, "batch": 32, "train_every": 4}
 
 
@@ -99,6 +101,8 @@ CONTENDERS: dict[str, Callable[[int], float]] = {
     "ours, peers' setting": lambda steps: ours(steps, **PEERS),
     "ours, peers' setting, 1 environment": lambda steps: ours(steps, envs=1, **PEERS),
     "ours, our defaults": lambda steps: ours(steps),
+    "ours, unpacked frames": lambda steps: ours(steps, frame_codec="none"),
+    "ours, by priority": lambda steps: ours(steps, priority_exponent=0.5),
 }
 
 
@@ -120,17 +124,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--steps", type=int, default=3_000, metavar="N")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
     parser.add_argument("--measure", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(CONTENDERS[options.measure](options.steps))
         return
-    speeds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    speeds: dict[str, list[float]] = {name: [] for name in options.contenders}
     for number in range(options.rounds):
-        for name in CONTENDERS:
+        for name in speeds:
             speeds[name].append(measure(name, options.steps))
             print(f"round {number + 1}: {name}: {speeds[name][-1]:.0f} steps/s", flush=True)
-    first = next(iter(CONTENDERS))
+    first = next(iter(speeds))
     print("\n| steps/s | min | median | max | ratio min | median | max |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, values in speeds.items():

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from agent import Agent, Learner, double_q_target, huber, q_target
+from batch import Batch
 from networks import NETWORKS
-from replay_memory import Batch
 
 HERE = Path(__file__).parent
 

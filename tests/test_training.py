@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -14,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import Agent, Update, make_agent
+from batch import Batch
 from config import Config, ConfigError
+from machine import mebibytes
+from prefetching import Prefetcher
 from preprocessing import AtariEnvironments, find_game, state_shape
-from replay_memory import Batch, ReplayMemory
+from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
-from training import LinearEpsilon, Origin, Training, train
+from training import LinearSchedule, Origin, Training, train
 
 SMALL = {
     "environment": "Breakout-v0",
@@ -63,7 +65,7 @@ def test_epsilon_falls_from_start_to_end_and_stays(
     start: float, end: float, decay: int, first: int, step: int
 ) -> None:
     start, end = max(start, end), min(start, end)
-    epsilon = LinearEpsilon(start, end, decay, first)
+    epsilon = LinearSchedule(start, end, decay, first)
     assert epsilon(first) == start
     assert epsilon(first + decay) == epsilon(first + decay + step) == pytest.approx(end)
     assert end - 1e-12 <= epsilon(step) <= start
@@ -71,7 +73,7 @@ def test_epsilon_falls_from_start_to_end_and_stays(
 
 
 def test_epsilon_is_a_straight_line() -> None:
-    epsilon = LinearEpsilon(1.0, 0.1, 1_000_000)
+    epsilon = LinearSchedule(1.0, 0.1, 1_000_000)
     assert epsilon(255) == pytest.approx(0.9997705)
     assert epsilon(500_000) == pytest.approx(0.55)
 
@@ -121,7 +123,8 @@ class Recorder(Agent):
 
     def learn(self, batch: Batch) -> Update:
         self.updates.append(self.acts)
-        self.batches.append(batch)
+        # Its arrays are filled anew for the update after next.
+        self.batches.append(Batch(*(array.copy() for array in batch)))
         return super().learn(batch)
 
     def copy_to_target(self) -> None:
@@ -129,8 +132,8 @@ class Recorder(Agent):
         super().copy_to_target()
 
 
-def parts(config: Config) -> Iterator[tuple[Training, Recorder, ReplayMemory]]:
-    """Gives the parts of a run, put together as `train` does."""
+def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
+    """Returns the parts of a run, put together as `train` does."""
     environments = AtariEnvironments(
         find_game(config.environment), config.envs, np.random.default_rng(0)
     )
@@ -143,20 +146,19 @@ def parts(config: Config) -> Iterator[tuple[Training, Recorder, ReplayMemory]]:
     memory = ReplayMemory(
         config.memory, config.envs, (84, 84), config.frame_stack_size, config.n_step, config.gamma
     )
-    epsilon = LinearEpsilon(config.start, config.end, config.explore_steps)
-    training = Training(
-        config, environments, agent, memory, epsilon, np.random.default_rng(2), Origin()
-    )
-    yield training, agent, memory
-    environments.close()
+    epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
+    batches = Prefetcher(memory, config.batch, np.random.default_rng(2))
+    training = Training(config, environments, agent, batches, epsilon, Origin())
+    return training, agent, memory
 
 
 def run_with(**changes: object) -> tuple:
     config = Config(**{**SMALL, **changes})
-    ((training, agent, memory),) = parts(config)
+    training, agent, memory = parts(config)
     gathered = list(training.pretrain())
     pretrain_acts = agent.acts
     episodes = [episode for finished in training.run() for episode in finished]
+    training.close()
     return gathered, pretrain_acts, episodes, agent, memory, training
 
 
@@ -208,7 +210,7 @@ def test_pretraining_is_random_or_with_continue_greedy(
 def test_what_is_learnt_from_is_what_was_seen() -> None:
     """Every state of a batch is one that the agent acted on."""
     config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain": 100})
-    ((training, agent, _),) = parts(config)
+    training, agent, _ = parts(config)
     seen = set()
 
     def watch() -> None:
@@ -315,10 +317,11 @@ def test_settings_device_and_bytes_are_shown_first(
     train(Config(**{**SMALL, "steps": 4, "out": str(tmp_path)}), new_schedule=False)
     shown = capsys.readouterr().out
     assert "Breakout-v0" in shown
-    assert "seed            3" in shown
+    assert "seed                 3" in shown
     assert "tensorflow, device" in shown
     memory = ReplayMemory(4_000, 4, (84, 84), 4, 3, 0.99)
-    assert f"{memory.nbytes:,} bytes when full" in shown
+    sizes = f"{mebibytes(memory.nbytes)} now, at most {mebibytes(memory.max_nbytes)}"
+    assert f"replay memory: 4,000 transitions, {sizes}\n" in shown
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from agent import Agent
-from replay_memory import Batch
+from batch import Batch
 
 
 def updates(weights: Path, double: bool) -> dict[str, list]:

@@ -1,0 +1,187 @@
+"""Codecs that pack frames: lz4, and zstd with a dictionary trained on the game's own frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import lz4.block
+import zstandard
+
+# Sizes of the dictionaries that are tried, in bytes, and of the segments that they are made of.
+DICTIONARY_SIZES = (1 << 15, 1 << 17, 1 << 19)
+SEGMENT_SIZE = 2_000
+# A larger dictionary has to save this much to be worth its place in the processor's cache.
+WORTH_A_LARGER_ONE = 0.05
+MOST_DICTIONARIES = 4  # in use at a time
+
+
+class Codec(Protocol):
+    """Packs buffers of bytes without loss, perhaps with a dictionary."""
+
+    dictionary: int  # the number of the dictionary that `pack` uses, 0 for none
+
+    def pack(self, raw: bytes | memoryview) -> bytes:
+        """Returns the buffer packed."""
+
+    def unpack(self, packed: memoryview, size: int, dictionary: int) -> bytes:
+        """Returns the `size` bytes that were packed with the dictionary of that number."""
+
+    def learn(self, samples: Sequence[bytes]) -> None:
+        """Looks for a dictionary that packs buffers such as these, oldest first, better."""
+
+    def keep(self, dictionaries: Iterable[int]) -> None:
+        """Forgets all dictionaries but these, and the one that `pack` uses."""
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether there is room for another dictionary."""
+
+    def most_bytes(self, lesson: int) -> int:
+        """Returns the bytes that it ever takes, if samples are `lesson` bytes together."""
+
+    def get_state(self) -> dict[int, bytes]:
+        """Returns the dictionaries by their numbers, the one that `pack` uses last."""
+
+    def set_state(self, dictionaries: dict[int, bytes]) -> None:
+        """Takes what `get_state` returned."""
+
+
+class Lz4Codec:
+    """The block format of lz4, which needs no dictionary: the fastest, but twice as large."""
+
+    dictionary = 0
+
+    def pack(self, raw: bytes | memoryview) -> bytes:
+        """Returns the buffer packed."""
+        return lz4.block.compress(raw, store_size=False)
+
+    def unpack(self, packed: memoryview, size: int, dictionary: int) -> bytes:
+        """Returns the `size` bytes that were packed."""
+        return lz4.block.decompress(packed, uncompressed_size=size)
+
+    def learn(self, samples: Sequence[bytes]) -> None:
+        """Does nothing."""
+
+    def keep(self, dictionaries: Iterable[int]) -> None:
+        """Does nothing."""
+
+    @property
+    def can_learn(self) -> bool:
+        """It never learns."""
+        return False
+
+    def most_bytes(self, lesson: int) -> int:
+        """Returns 0: it keeps nothing."""
+        return 0
+
+    def get_state(self) -> dict[int, bytes]:
+        """Returns that it has no dictionaries."""
+        return {}
+
+    def set_state(self, dictionaries: dict[int, bytes]) -> None:
+        """Does nothing."""
+
+
+class ZstdCodec:
+    """zstd at level 1, with the dictionary that packs the game's frames smallest.
+
+    A dictionary holds what the screens of a game have in common, so that what is packed only has to
+    say what is new. One that was trained on other screens is no better than none.
+    """
+
+    def __init__(self) -> None:
+        """Starts without a dictionary."""
+        self.set_state({})
+
+    def pack(self, raw: bytes | memoryview) -> bytes:
+        """Returns the buffer packed."""
+        return self._compressor.compress(raw)
+
+    def unpack(self, packed: memoryview, size: int, dictionary: int) -> bytes:
+        """Returns the `size` bytes that were packed with the dictionary of that number."""
+        return self._decompressors[dictionary].decompress(packed, max_output_size=size)
+
+    def learn(self, samples: Sequence[bytes]) -> None:
+        """Trains dictionaries on the older samples, and takes the one that packs the newest best.
+
+        The present one is tried as well, and stays if none is clearly better.
+
+        Args:
+            samples: buffers as they are to be packed, oldest first.
+        """
+        older, newest = samples[: len(samples) * 3 // 4], samples[len(samples) * 3 // 4 :]
+        tried = [(self._packed_size(self._compressor, newest), b"")]
+        for size in self._sizes(sum(map(len, samples))):
+            try:
+                trained = zstandard.train_dictionary(size, [*older], k=SEGMENT_SIZE, d=8, level=1)
+            except zstandard.ZstdError:
+                continue  # the samples are too few or too much alike to make so large a one
+            tried.append((self._packed_size(_compressor(trained), newest), trained.as_bytes()))
+        good_enough = min(size for size, _ in tried) * (1 + WORTH_A_LARGER_ONE)
+        chosen = next(content for size, content in tried if size <= good_enough)
+        if chosen:
+            number = min(set(range(1, 256)) - self._contents.keys())
+            self.set_state({**self._contents, number: chosen})
+
+    def keep(self, dictionaries: Iterable[int]) -> None:
+        """Forgets all dictionaries but these, and the one that `pack` uses."""
+        for number in self._contents.keys() - {*dictionaries, self.dictionary}:
+            del self._contents[number], self._decompressors[number]
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether there is room for another dictionary."""
+        return len(self._contents) < MOST_DICTIONARIES
+
+    def most_bytes(self, lesson: int) -> int:
+        """Returns the bytes that it ever takes, if samples are `lesson` bytes together.
+
+        A dictionary is there as it was trained, and as zstd's tables for packing and for unpacking.
+        While it learns, it holds the samples, which zstd copies once, and the counts of segments.
+        """
+        sizes = self._sizes(lesson)
+        kept = MOST_DICTIONARIES * (4 * max(sizes) + (1 << 18)) if sizes else 0
+        return kept + 2 * lesson + (1 << 23) + (1 << 20)
+
+    def get_state(self) -> dict[int, bytes]:
+        """Returns the dictionaries by their numbers, the one that `pack` uses last."""
+        return dict(self._contents)
+
+    def set_state(self, dictionaries: dict[int, bytes]) -> None:
+        """Takes what `get_state` returned."""
+        self._contents = dict(dictionaries)
+        self.dictionary = next(reversed(self._contents), 0)
+        made = {n: zstandard.ZstdCompressionDict(each) for n, each in self._contents.items()}
+        self._compressor = _compressor(made.get(self.dictionary))
+        self._decompressors = {0: zstandard.ZstdDecompressor()} | {
+            number: zstandard.ZstdDecompressor(dict_data=each) for number, each in made.items()
+        }
+
+    @staticmethod
+    def _sizes(lesson: int) -> list[int]:
+        """Returns the sizes of dictionary that so many bytes are enough to train."""
+        return [size for size in DICTIONARY_SIZES if size * 16 <= lesson]
+
+    @staticmethod
+    def _packed_size(compressor: zstandard.ZstdCompressor, samples: Sequence[bytes]) -> int:
+        return sum(len(compressor.compress(sample)) for sample in samples)
+
+
+def _compressor(dictionary: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
+    """Returns a packer by this dictionary, which must not have been given to it before."""
+    # What else a frame of zstd would carry is known without it. With the usual small hash table
+    # most of a large dictionary is never found.
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        1,
+        write_content_size=False,
+        write_checksum=False,
+        write_dict_id=False,
+        hash_log=16 if dictionary else 0,
+    )
+    if dictionary:
+        dictionary.precompute_compress(compression_params=parameters)
+    return zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+
+
+CODECS: dict[str, type[Lz4Codec] | type[ZstdCodec]] = {"lz4": Lz4Codec, "zstd": ZstdCodec}
