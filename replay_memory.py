@@ -11,6 +11,7 @@ import numpy as np
 import frame_store
 from array_file import ArrayFile, ArrayFileError, save
 from batch import Batch, empty_batch
+from n_step import n_step_returns
 from priorities import Priorities
 
 # What is kept of a transition beside its frame: 8 bytes.
@@ -321,32 +322,14 @@ class ReplayMemory:
     def _returns(
         self, times: np.ndarray, streams: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the n-step returns that start at these transitions.
-
-        Sutton and Barto 2018, equation 7.1, cut where there is nothing to go on with.
-
-        Args:
-            times: [N] int64.
-            streams: [N] int64.
-
-        Returns:
-            The sums of rewards [N] float32, the discounts of the state that follows [N] float32
-            (0 after a terminal end) and the numbers of steps summed [N] int64 (0 where not even the
-            first step's outcome is known).
-        """
+        """Returns what `n_step_returns` does, for transitions at times [N] of streams [N]."""
         later = times + np.arange(self._n_step)[:, None]  # [n, N]
         steps = self._steps[later % self._rows, streams]
-        terminal = steps["terminal"]
         # The state after a step has to be known, unless none counts after it.
-        known = terminal & (later < self._time) | ~steps["end"] & (later < self._time - 1)
-        # A step counts if all up to it are known and none before it was terminal.
-        goes_on = np.ones_like(known)
-        goes_on[1:] = ~terminal[:-1]
-        counts = np.logical_and.accumulate(known & goes_on)
-        rewards = np.where(counts, steps["reward"] * self._discounts[: self._n_step, None], 0)
-        summed = counts.sum(axis=0)
-        ended = (counts & terminal).any(axis=0)
-        return rewards.sum(axis=0), np.where(ended, 0, self._discounts[summed]), summed
+        known = np.where(
+            steps["terminal"], later < self._time, ~steps["end"] & (later < self._time - 1)
+        )
+        return n_step_returns(steps["reward"], steps["terminal"], known, self._discounts)
 
     def _states(
         self,
