@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import lz4.block
+import numpy as np
 import zstandard
 
 # Sizes of the dictionaries that are tried, in bytes, and of the segments that they are made of.
@@ -24,8 +25,23 @@ class Codec(Protocol):
     def pack(self, raw: bytes | memoryview) -> bytes:
         """Returns the buffer packed."""
 
-    def unpack(self, packed: memoryview, size: int, dictionary: int) -> bytes:
-        """Returns the `size` bytes that were packed with the dictionary of that number."""
+    def unpack(
+        self,
+        packed: memoryview,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        size: int,
+        dictionary: int,
+    ) -> list[Any]:
+        """Returns buffers that were packed with one dictionary, as objects like bytes.
+
+        Args:
+            packed: where they lie.
+            starts: [N] int64, where each begins.
+            lengths: [N] int64, bytes of each, packed.
+            size: bytes of each, unpacked.
+            dictionary: the number of the dictionary.
+        """
 
     def learn(self, samples: Sequence[bytes]) -> None:
         """Looks for a dictionary that packs buffers such as these, oldest first, better."""
@@ -56,9 +72,19 @@ class Lz4Codec:
         """Returns the buffer packed."""
         return lz4.block.compress(raw, store_size=False)
 
-    def unpack(self, packed: memoryview, size: int, dictionary: int) -> bytes:
-        """Returns the `size` bytes that were packed."""
-        return lz4.block.decompress(packed, uncompressed_size=size)
+    def unpack(
+        self,
+        packed: memoryview,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        size: int,
+        dictionary: int,
+    ) -> list[Any]:
+        """Returns buffers that were packed; see `Codec`."""
+        return [
+            lz4.block.decompress(packed[start:end], uncompressed_size=size)
+            for start, end in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+        ]
 
     def learn(self, samples: Sequence[bytes]) -> None:
         """Does nothing."""
@@ -98,9 +124,20 @@ class ZstdCodec:
         """Returns the buffer packed."""
         return self._compressor.compress(raw)
 
-    def unpack(self, packed: memoryview, size: int, dictionary: int) -> bytes:
-        """Returns the `size` bytes that were packed with the dictionary of that number."""
-        return self._decompressors[dictionary].decompress(packed, max_output_size=size)
+    def unpack(
+        self,
+        packed: memoryview,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        size: int,
+        dictionary: int,
+    ) -> list[Any]:
+        """Returns buffers that were packed with one dictionary; see `Codec`."""
+        decompress = self._decompressors[dictionary].decompress
+        return [
+            decompress(packed[start:end], max_output_size=size)
+            for start, end in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+        ]
 
     def learn(self, samples: Sequence[bytes]) -> None:
         """Trains dictionaries on the older samples, and takes the one that packs the newest best.
@@ -170,8 +207,8 @@ class ZstdCodec:
 
 def _compressor(dictionary: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
     """Returns a packer by this dictionary, which must not have been given to it before."""
-    # What else a frame of zstd would carry is known without it. With the usual small hash table
-    # most of a large dictionary is never found.
+    # What else zstd would write into each buffer is known without it. With the small hash table
+    # that this level usually has, most of a large dictionary is never found.
     parameters = zstandard.ZstdCompressionParameters.from_level(
         1,
         write_content_size=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -210,25 +209,34 @@ class PackedFrames:
         # "clip" only spares NumPy a buffer of its own: no place is out of range.
         np.take(frames, places * GROUP + times % GROUP, axis=0, out=out, mode="clip")
 
-    def _groups(self, numbers: np.ndarray) -> Iterator[bytes | memoryview]:
-        """Yields the frames of these groups, counted stream by stream, time after time."""
-        groups, streams = np.divmod(numbers, self._streams)
+    def _groups(self, numbers: np.ndarray) -> list[Any]:
+        """Returns the frames of these groups, counted stream by stream, time after time.
+
+        Args:
+            numbers: [N] int64, rising.
+
+        Returns:
+            N objects like bytes, each GROUP frames.
+        """
+        closed = numbers[numbers < self.time // GROUP * self._streams]
+        groups, streams = np.divmod(closed, self._streams)
         rows = groups % len(self._starts)
-        starts = self._starts[rows, streams]
-        ends = starts + self._lengths[rows, streams]
-        chunks = self._chunks.reshape(-1).data
-        for number, start, end, dictionary in zip(
-            numbers.tolist(),
-            starts.tolist(),
-            ends.tolist(),
-            self._dictionaries[rows].tolist(),
-            strict=True,
-        ):
-            group, stream = divmod(number, self._streams)
-            if group == self.time // GROUP:
-                yield self._open[stream].reshape(-1).data
-            else:
-                yield self._codec.unpack(chunks[start:end], self._group_bytes, dictionary)
+        starts, lengths = self._starts[rows, streams], self._lengths[rows, streams]
+        dictionaries = self._dictionaries[rows]
+        unpacked: list[Any] = [None] * len(closed)
+        for dictionary in np.unique(dictionaries).tolist():
+            which = np.flatnonzero(dictionaries == dictionary)
+            raws = self._codec.unpack(
+                self._chunks.reshape(-1).data,
+                starts[which],
+                lengths[which],
+                self._group_bytes,
+                dictionary,
+            )
+            for place, raw in zip(which.tolist(), raws, strict=True):
+                unpacked[place] = raw
+        opened = numbers[len(closed) :] % self._streams
+        return [*unpacked, *(self._open[stream].reshape(-1).data for stream in opened)]
 
     def _pack(self, group: int) -> None:
         """Packs the open frames of all streams, which are this group, and opens the next."""

@@ -315,9 +315,16 @@ class ReplayMemory:
     def _drawable(self, indices: np.ndarray) -> np.ndarray:
         """Returns which transitions can be drawn, [N] bool."""
         times, streams = np.divmod(indices, self._streams)
-        _, _, steps = self._returns(times, streams)
-        reach = self._steps["reach"][times % self._rows, streams]
-        return (times - reach >= self._oldest) & (steps > 0)
+        steps = self._steps[times % self._rows, streams]
+        return self._known(steps, times) & (times - steps["reach"] >= self._oldest)
+
+    def _known(self, steps: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Returns whether it is known what came of steps, given with their times, [...] bool.
+
+        The state after a step has to be known, unless none counts after it.
+        """
+        followed = ~steps["end"] & (times < self._time - 1)
+        return np.where(steps["terminal"], times < self._time, followed)
 
     def _returns(
         self, times: np.ndarray, streams: np.ndarray
@@ -325,10 +332,7 @@ class ReplayMemory:
         """Returns what `n_step_returns` does, for transitions at times [N] of streams [N]."""
         later = times + np.arange(self._n_step)[:, None]  # [n, N]
         steps = self._steps[later % self._rows, streams]
-        # The state after a step has to be known, unless none counts after it.
-        known = np.where(
-            steps["terminal"], later < self._time, ~steps["end"] & (later < self._time - 1)
-        )
+        known = self._known(steps, later)
         return n_step_returns(steps["reward"], steps["terminal"], known, self._discounts)
 
     def _states(
