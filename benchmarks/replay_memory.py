@@ -6,13 +6,16 @@
     python3 benchmarks/replay_memory.py play --games SpaceInvaders MsPacman Enduro
     python3 benchmarks/replay_memory.py learner --games SpaceInvaders
     python3 benchmarks/replay_memory.py save --games SpaceInvaders
+    python3 benchmarks/replay_memory.py loop
 
 Each measurement is a process of its own. Frames are of random play in 8 environments: 40,000 of
 each game, again and again until the memory is full; "play" fills it with a million different ones.
 Bytes are the growth of the process's resident memory. Times are in ms: the mean of `append`, which
 is one step of 8 environments, and the median of `sample(32)`. Stable-Baselines3 keeps whole states,
 as many as half of the free memory holds. "learner" prints the median of what a learner waits for
-its batches while it makes real updates, "save" the time that files take.
+its batches while it makes real updates, "save" the time that files take. "loop" trains on Pong with
+plain and with packed frames, by turns of 80 steps in one process, at the program's defaults but for
+a memory of 100,000.
 """
 
 from __future__ import annotations
@@ -176,6 +179,33 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
     return waits
 
 
+def loop(turns: int) -> list[float]:
+    """Returns steps/s with plain and with packed frames, and quartiles of the times' ratio."""
+    from config import Config
+    from console import libraries_quiet
+
+    with libraries_quiet():
+        from training import assemble
+    runs = []
+    for codec in ("none", "zstd"):
+        config = Config(
+            memory=100_000, pretrain=5_000, start=0.1, end=0.1, seed=1, frame_codec=codec
+        )
+        training = assemble(config, new_schedule=False)
+        for _ in training.pretrain():
+            pass
+        runs.append(training.run())
+    steps_of_all = 10
+    taken = np.array(
+        [
+            [sum(times(lambda run=run: next(run), steps_of_all)) for run in runs]  # type: ignore
+            for _ in range(turns + 5)
+        ]
+    )[5:]  # the first ones compile
+    ratios = np.quantile(taken[:, 1] / taken[:, 0], [0.25, 0.5, 0.75])
+    return [*(1e3 * 8 * steps_of_all / np.median(taken, axis=0)), *ratios]
+
+
 def saved(file: Path, codec: str, transitions: int) -> list[float]:
     """Returns the MB of a saved memory, the seconds to save it and to load it."""
     memory = make_memory(codec, 3, 0.5, transitions)
@@ -267,7 +297,23 @@ def fill_with_play(games: list[str], transitions: int, _: Path) -> None:
         print(f"| {game} | {count:,.0f} | {size:.0f} | {counted:.0f} | {most:.0f} |", flush=True)
 
 
-TABLES = {"ways": compare, "play": fill_with_play, "learner": compare_waits, "save": compare_files}
+def compare_loops(games: list[str], transitions: int, _: Path) -> None:
+    """Prints how much longer training takes with packed frames than with plain ones."""
+    plain, packed, low, middle, high = in_a_process(loop, 150)
+    print(
+        "| steps/s, plain frames | packed | time, packed / plain: lower quartile | median | upper |"
+    )
+    print("| --- | --- | --- | --- | --- |")
+    print(f"| {plain:.0f} | {packed:.0f} | {low:.3f} | {middle:.3f} | {high:.3f} |")
+
+
+TABLES: dict[str, Callable[[list[str], int, Path], None]] = {
+    "ways": compare,
+    "play": fill_with_play,
+    "learner": compare_waits,
+    "save": compare_files,
+    "loop": compare_loops,
+}
 
 
 def main() -> None:
@@ -281,7 +327,7 @@ def main() -> None:
     if options.measure:
         name, *arguments = json.loads(options.measure)
         measures = {
-            each.__name__: each for each in (ours, stable_baselines3, learner, saved, played)
+            each.__name__: each for each in (ours, stable_baselines3, learner, loop, saved, played)
         }
         print(json.dumps(measures[name](*arguments)))
         return

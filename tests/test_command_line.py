@@ -21,7 +21,9 @@ import pytest
 import weights_file
 from config import GROUPS, Config
 from dqn_atari import main, make_parser
+from machine import mebibytes
 from networks import nips_network
+from replay_memory import ReplayMemory
 from reward_log import read_log
 
 PROGRAM = Path(__file__).parent.parent / "dqn_atari.py"
@@ -118,6 +120,16 @@ def test_help_loads_nothing_heavy() -> None:
         ("-exs 0", "--exploresteps 0 is out of range"),
         ("--learning-rate 0", "--learning-rate 0.0 is out of range"),
         ("--life-loss some", "choose from"),
+        ("--frame-codec gzip", "argument --frame-codec: invalid choice: 'gzip'"),
+        ("--priority-exponent 1.5", "--priority-exponent 1.5 is out of range: from 0.0 to 1.0"),
+        ("--priority-exponent -0.1", "--priority-exponent -0.1 is out of range"),
+        ("--priority-exponent nan", "--priority-exponent nan is out of range"),
+        ("--priority-exponent much", "invalid float value: 'much'"),
+        ("--importance-exponent 1.01", "--importance-exponent 1.01 is out of range: from 0.0"),
+        ("--importance-exponent -1", "--importance-exponent -1.0 is out of range"),
+        ("--n-step 101", "--n-step 101 is out of range: from 1 to 100"),
+        ("-m 800 --n-step 100", "100-step returns: give at least 832 transitions"),
+        ("-m 31", "--memory 31 is below --batch 32: give a memory of at least 32 transitions"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--learning", "unrecognized arguments: --learning"),
     ],
@@ -196,16 +208,6 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(
     assert file.read_text() == "mine"
 
 
-def test_memory_that_the_machine_has_not_got_ends_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    assert main(["-m", "1000000000", "--out", str(tmp_path)]) == 1
-    error = capsys.readouterr().err
-    assert "--memory 1000000000 does not fit" in error
-    assert error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
 def start(*arguments: object, **options: object) -> subprocess.Popen:
     """Starts the program as its user does."""
     return subprocess.Popen(
@@ -217,7 +219,77 @@ def start(*arguments: object, **options: object) -> subprocess.Popen:
     )
 
 
+def test_memory_that_the_machine_has_not_got_ends_in_one_line(tmp_path: Path) -> None:
+    process = start("-m", 10**9, "--out", tmp_path)
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (1, "")
+    wanted = r"--memory 1000000000 can come to take [\d,]+ MiB, and this machine has [\d,]+ MiB to "
+    largest = re.search(rf"{wanted}spare: give at most --memory (\d+)\n$", errors)
+    assert largest
+    assert int(largest[1]) < 10**9
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+# Asks for memories where the process may come to take so much more; prints what comes of each.
+ASK_FOR_MEMORIES = """
+import re, resource, sys
+import numpy as np, psutil
+from config import Config
+from prefetching import make_prefetcher
+
+codec, exponent = sys.argv[1], float(sys.argv[2])
+most = psutil.Process().memory_info().vms + (700 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+def attempt(memory):
+    config = Config(memory=memory, frame_codec=codec, priority_exponent=exponent)
+    try:
+        made = make_prefetcher(config, (84, 84, 4), np.random.default_rng(0))
+    except MemoryError as error:
+        print(error)
+        return int(str(error).rpartition(" ")[2])
+    print(made.memory.capacity, made.memory.max_nbytes)
+    sys.exit()
+
+for _ in range(5):  # the process itself may grow a little between two attempts
+    largest = attempt(10**9)
+    attempt(largest * 102 // 100)
+    attempt(largest)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits what a process takes as Linux does")
+@pytest.mark.parametrize("exponent", [0.0, 0.6])
+@pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
+def test_the_largest_memory_that_an_error_gives_fits(codec: str, exponent: float) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_FOR_MEMORIES, codec, str(exponent)],
+        cwd=PROGRAM.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    too_large, a_bit_larger, fitting = done.stdout.splitlines()[-3:]
+    largest = int(too_large.rpartition("give at most --memory ")[2])
+    # Networks, frameworks and batches need some of the 700 MiB as well.
+    spare = re.search(r" has (\d+) MiB to spare: ", too_large)
+    assert 350 < int(spare[1]) <= 700 - 256 - 32
+    assert f"--memory {largest * 102 // 100} can come to take " in a_bit_larger
+    taken = ReplayMemory.most_bytes(largest, 8, (84, 84), 4, codec, exponent > 0)
+    assert fitting == f"{largest // 8 * 8} {taken}"
+
+
 SMALL = ("-m", 2000, "-pre", 64, "--envs", 4, "-env", "Breakout-v0", "--seed", 1)
+
+
+def test_a_run_begins_with_what_its_memory_takes(tmp_path: Path) -> None:
+    process = start(
+        *SMALL, "--frame-codec", "lz4", "--priority-exponent", 0.6, "-st", 80, "--out", tmp_path
+    )
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    memory = ReplayMemory(2000, 4, (84, 84), 4, 3, 0.99, codec="lz4", priority_exponent=0.6)
+    sizes = f"{mebibytes(memory.nbytes)} now, at most {mebibytes(memory.max_nbytes)}"
+    before, _, _ = output.partition("pretraining")
+    assert f"\nreplay memory: 2,000 transitions, {sizes}\n" in before
 
 
 @pytest.mark.parametrize(
@@ -315,7 +387,7 @@ def test_a_terminal_gets_a_progress_line(tmp_path: Path) -> None:
 
 
 def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path) -> None:
-    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress")
+    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress", "--seed", 1)
     start(*arguments, "-st", 80, "-pre", 80, cwd=tmp_path).communicate()
     process = start(
         *arguments, "--continue", "Breakout-v0_weights.h5", "--start", 0.1, "--end", 0.0,
@@ -324,7 +396,9 @@ def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     assert "pretraining, the network decides: from step 0 to 400" in output
-    for episode in read_log(tmp_path / "Breakout-v0_log.txt").episodes:
+    log = tmp_path / "Breakout-v0_log.txt"
+    # With this seed some games end, if the machine reckons as ours.
+    for episode in read_log(log).episodes if log.stat().st_size else []:
         assert 0 <= episode.epsilon <= 0.1
 
 
