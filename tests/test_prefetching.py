@@ -213,7 +213,7 @@ def test_the_memory_is_as_the_settings_say(tmp_path: Path) -> None:
 def trained(in_background: bool) -> tuple[Training, list[Episode]]:
     """Returns a run whose memory wraps around, and its episodes but for their seconds."""
     config = Config(
-        environment="Breakout-v0", envs=4, frame_skip=20, memory=200, pretrain=100, steps=400,
+        environment="Breakout-v0", envs=4, frame_skip=20, memory=200, pretrain=100, steps=280,
         train_every=4, update=100, explore_steps=2_000, priority_exponent=0.6, seed=11,
     )  # fmt: skip
     training = assemble(config, new_schedule=False)
@@ -231,7 +231,7 @@ def trained(in_background: bool) -> tuple[Training, list[Episode]]:
 def test_training_with_and_without_the_thread_is_the_same() -> None:
     (ours, log), (theirs, other_log) = (trained(in_background) for in_background in (True, False))
     assert log == other_log
-    assert len(log) > 4
+    assert len(log) > 1
     assert ours.loss == theirs.loss > 0
     for one, other in zip(
         ours.agent.online.get_weights(), theirs.agent.online.get_weights(), strict=True

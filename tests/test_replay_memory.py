@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -170,7 +171,7 @@ def histories(draw: st.DrawFn) -> tuple[int, int, int, int, list]:
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5])
 @pytest.mark.parametrize("codec", CODECS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(history=histories(), seed=st.integers(0, 2**32 - 1))
 def test_it_draws_what_a_memory_of_whole_states_would(
     codec: str, exponent: float, history: tuple, seed: int
@@ -381,7 +382,7 @@ def test_sampling_by_priority_keeps_to_the_exact_probabilities(exponent: float) 
     # What cannot be drawn has priorities like the others.
     td_errors = rng.exponential(size=40)
     memory.update_priorities(np.arange(66, 106), td_errors)
-    batches, size = 1_500, 64
+    batches, size = 1_000, 64
     counts = np.zeros(40, np.int64)
     for _ in range(batches):
         counts += np.bincount(memory.sample(size, rng).indices - 66, minlength=40)
@@ -424,8 +425,7 @@ def test_what_cannot_be_drawn_is_not_however_high_its_priority() -> None:
     memory.update_priorities(np.arange(7, 19), np.full(12, 1e6))
     append_all(memory, [(0.0, *GOES_ON)] * 6)
     drawn = set(memory.sample(2000, rng).indices.tolist())
-    assert min(drawn) >= 9
-    assert max(drawn) <= 24
+    assert drawn == set(range(13, 25))
 
 
 def test_same_generator_draws_the_same_batch() -> None:
@@ -531,7 +531,9 @@ print(len(memory), most_resident() - before, memory.max_nbytes)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the process takes")
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="asks Linux what the process takes"
+)
 @pytest.mark.parametrize(
     ("game", "codec"), [("ALE/Riverraid-v5", "zstd"), ("noise", "zstd"), ("noise", "lz4")]
 )

@@ -81,9 +81,9 @@ def assert_go_on_alike(
 # ---------------------------------------------------------------- what is saved is loaded
 
 
-# Empty; one step; the first group of frames open, full and beyond; the memory full but for one,
-# just full, and wrapped around, by one step and twice.
-@pytest.mark.parametrize("steps", [0, 1, 3, 4, 6, 29, 30, 31, 75])
+# Empty; one step; a group of frames just full, and the next one open; the memory just full, and
+# wrapped around, by one step and twice.
+@pytest.mark.parametrize("steps", [0, 1, 4, 6, 30, 31, 75])
 @EXPONENTS
 @CODECS
 def test_a_loaded_memory_is_the_one_that_was_saved(
@@ -94,8 +94,8 @@ def test_a_loaded_memory_is_the_one_that_was_saved(
     loaded = small(0, codec=codec, priority_exponent=exponent)
     loaded.load(tmp_path / "memory")
     assert saved(loaded, tmp_path / "again") == before
-    play = list(islice(random_play(np.random.default_rng(1), 2, (4, 6)), 70))
-    assert_go_on_alike(memory, loaded, play, every=3)
+    play = list(islice(random_play(np.random.default_rng(1), 2, (4, 6)), 45))
+    assert_go_on_alike(memory, loaded, play, every=5)
     assert saved(loaded, tmp_path / "again") == saved(memory, tmp_path / "memory")
 
 
