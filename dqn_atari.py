@@ -116,7 +116,7 @@ def _run(config: Config, new_schedule: bool) -> int:
         return play(config) if config.play else train(config, new_schedule)
     except ConfigError as error:
         return _fail(str(error), 2)
-    except (WeightsError, LogError, NoDisplayError) as error:
+    except (WeightsError, LogError, NoDisplayError, FloatingPointError) as error:
         return _fail(str(error), 1)
     except MemoryError as error:
         return _fail(str(error) or "the machine has no memory left: give less --memory", 1)

@@ -131,9 +131,11 @@ def make_prefetcher(
     needed, room = most_bytes(config.memory), available_memory() - learner
     if needed > room:
         largest = bisect.bisect_right(range(config.memory), room, key=most_bytes) - 1
+        smallest = max(config.batch, streams * (stack_size + config.n_step))
+        fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
         raise MemoryError(
             f"--memory {config.memory} can come to take {mebibytes(needed)}, and this machine has "
-            f"{mebibytes(max(0, room))} to spare: give at most --memory {max(0, largest)}"
+            f"{mebibytes(max(0, room))} to spare: {fits}"
         )
     memory = ReplayMemory(
         config.memory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -166,6 +167,11 @@ class Training:
             if step % self._config.train_every == 0 and self._can_learn():
                 batch = self._batches.take(self._importance(step))
                 update = self.agent.learn(batch)
+                if not math.isfinite(update.loss):
+                    raise FloatingPointError(
+                        f"the loss is {update.loss} at step {step:,}, the network has diverged: "
+                        "give a smaller --learning-rate"
+                    )
                 self._batches.update_priorities(batch.indices, update.td_errors)
                 self._sums += 1, update.loss, update.accuracy, update.mean_q
                 self.loss = update.loss
@@ -219,6 +225,7 @@ def train(config: Config, new_schedule: bool) -> int:
     Raises:
         ConfigError: the run that it goes on from has done all its steps.
         EnvironmentIdError: there is no such game.
+        FloatingPointError: a loss is not finite; the weights written last stay.
         LogError: the log that it goes on from cannot be read.
         MemoryError: the machine has no room for the replay memory.
         NoDisplayError: a window is asked for, and there is no display.

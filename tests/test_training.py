@@ -342,3 +342,14 @@ def test_episode_sums_start_anew_after_each_episode() -> None:
     assert isinstance(episodes[0], Episode)
     # Random Breakout gives a few points a game; sums over several games would grow.
     assert max(episode.score for episode in episodes) < 20
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+    training, agent, _ = parts(Config(**{**SMALL, "steps": 400, "pretrain": 100}))
+    list(training.pretrain())
+    agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
+    with pytest.raises(
+        FloatingPointError, match=r"the loss is nan at step [0-9]+, .*smaller --lear"
+    ):
+        list(training.run())
+    training.close()
