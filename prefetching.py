@@ -101,7 +101,7 @@ class Prefetcher:
             self._next = Future()
             try:
                 self._next.set_result(self.memory.sample(*arguments))
-            except Exception as error:
+            except ValueError as error:
                 self._next.set_exception(error)  # as a thread does, for the call that takes it
 
     def _settle(self) -> None:
