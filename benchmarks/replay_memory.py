@@ -73,6 +73,15 @@ def record(game: str, path: Path) -> None:
     np.savez(path, *(np.stack(parts) for parts in zip(*steps, strict=True)))
 
 
+def recordings(games: list[str], folder: Path) -> Iterator[tuple[str, Path]]:
+    """Records one game after the other; yields each with its file, which is removed afterwards."""
+    for game in games:
+        file = folder / f"{game}.npz"
+        record(game, file)
+        yield game, file
+        file.unlink()
+
+
 def recorded(path: Path) -> Steps:
     """Yields the recorded steps, again and again."""
     with np.load(path) as file:
@@ -237,9 +246,7 @@ def compare(games: list[str], transitions: int, folder: Path) -> None:
     """Prints a table of all ways to remember these games."""
     print("| game | codec | sampling | n | bytes | append, ms | sample(32), ms |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for game in games:
-        file = folder / f"{game}.npz"
-        record(game, file)
+    for game, file in recordings(games, folder):
         for codec, exponent, n_step in itertools.product(
             ("none", "lz4", "zstd"), (0.0, 0.5), (1, 3)
         ):
@@ -256,36 +263,29 @@ def compare(games: list[str], transitions: int, folder: Path) -> None:
             f"| {append:.3f} | {sample:.2f} |",
             flush=True,
         )
-        file.unlink()
 
 
 def compare_waits(games: list[str], transitions: int, folder: Path) -> None:
     """Prints what a learner waits for its batches."""
     print("| game | codec | sampling | wait with a thread, ms | without, ms |")
     print("| --- | --- | --- | --- | --- |")
-    for game in games:
-        file = folder / f"{game}.npz"
-        record(game, file)
+    for game, file in recordings(games, folder):
         for codec, exponent in itertools.product(("none", "lz4", "zstd"), (0.0, 0.5)):
             with_thread, without = in_a_process(learner, file, codec, exponent, transitions)
             sampling = "by priority" if exponent else "uniform"
             print(
                 f"| {game} | {codec} | {sampling} | {with_thread:.3f} | {without:.3f} |", flush=True
             )
-        file.unlink()
 
 
 def compare_files(games: list[str], transitions: int, folder: Path) -> None:
     """Prints how long memories take to be saved and loaded."""
     print("| game | codec | MB | save, s | load, s |")
     print("| --- | --- | --- | --- | --- |")
-    for game in games:
-        file = folder / f"{game}.npz"
-        record(game, file)
+    for game, file in recordings(games, folder):
         for codec in ("lz4", "zstd"):
             size, save, load = in_a_process(saved, file, codec, transitions)
             print(f"| {game} | {codec} | {size:.0f} | {save:.2f} | {load:.2f} |", flush=True)
-        file.unlink()
 
 
 def fill_with_play(games: list[str], transitions: int, _: Path) -> None:
