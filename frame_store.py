@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import Any, Protocol
 
@@ -204,39 +205,36 @@ class PackedFrames:
         groups = times // GROUP
         # Each group is unpacked once, however many of its frames are asked for.
         wanted, places = np.unique(groups * self._streams + streams, return_inverse=True)
-        unpacked = b"".join(self._groups(wanted))
-        frames = np.frombuffer(unpacked, np.uint8).reshape(-1, out.shape[1])
+        frames = self._groups(wanted).reshape(-1, out.shape[1])
         # "clip" only spares NumPy a buffer of its own: no place is out of range.
         np.take(frames, places * GROUP + times % GROUP, axis=0, out=out, mode="clip")
 
-    def _groups(self, numbers: np.ndarray) -> list[Any]:
-        """Returns the frames of these groups, counted stream by stream, time after time.
+    def _groups(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns the frames of these groups, [N, bytes of a group] uint8.
 
         Args:
-            numbers: [N] int64, rising.
-
-        Returns:
-            N objects like bytes, each GROUP frames.
+            numbers: [N] int64, rising; groups are counted stream by stream, time after time.
         """
         closed = numbers[numbers < self.time // GROUP * self._streams]
         groups, streams = np.divmod(closed, self._streams)
         rows = groups % len(self._starts)
         starts, lengths = self._starts[rows, streams], self._lengths[rows, streams]
+        unpacked = np.empty((len(numbers), self._group_bytes), np.uint8)
         dictionaries = self._dictionaries[rows]
-        unpacked: list[Any] = [None] * len(closed)
-        for dictionary in np.unique(dictionaries).tolist():
-            which = np.flatnonzero(dictionaries == dictionary)
-            raws = self._codec.unpack(
-                self._chunks.reshape(-1).data,
-                starts[which],
-                lengths[which],
-                self._group_bytes,
-                dictionary,
-            )
-            for place, raw in zip(which.tolist(), raws, strict=True):
-                unpacked[place] = raw
+        changes = np.flatnonzero(np.diff(dictionaries)) + 1
+        for first, end in itertools.pairwise([0, *changes.tolist(), len(closed)]):
+            run = slice(first, end)
+            if first < end:
+                self._codec.unpack(
+                    self._chunks.reshape(-1).data,
+                    starts[run],
+                    lengths[run],
+                    int(dictionaries[first]),
+                    unpacked[run],
+                )
         opened = numbers[len(closed) :] % self._streams
-        return [*unpacked, *(self._open[stream].reshape(-1).data for stream in opened)]
+        unpacked[len(closed) :] = self._open.reshape(self._streams, -1)[opened]
+        return unpacked
 
     def _pack(self, group: int) -> None:
         """Packs the open frames of all streams, which are this group, and opens the next."""

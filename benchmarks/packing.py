@@ -68,9 +68,12 @@ def newest_frames(lessons: np.ndarray) -> ZstdCompressionDict:
     return ZstdCompressionDict(frames, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-def zstd(size: int, level: int, dictionary: ZstdCompressionDict | None) -> tuple[Pack, Unpack]:
+def zstd(
+    size: int, level: int, dictionary: ZstdCompressionDict | None, min_match: int = 7
+) -> tuple[Pack, Unpack]:
     """Returns how zstd packs groups of `size` bytes; a dictionary is not to be used again."""
-    settings = {"write_content_size": 0, "write_checksum": 0, "write_dict_id": 0}
+    settings = {"write_content_size": 1, "write_checksum": 0, "write_dict_id": 0}
+    settings["min_match"] = min_match
     if dictionary:
         # With the usual small hash table most of a large dictionary is never found.
         settings["hash_log"] = 16
@@ -116,6 +119,7 @@ class Variant(NamedTuple):
     dictionary: Callable[[np.ndarray, np.ndarray], ZstdCompressionDict | None] = lambda *_: None
     arrange: Callable[[np.ndarray], np.ndarray] = lambda group: group
     restore: Callable[[np.ndarray], np.ndarray] = lambda group: group
+    min_match: int = 7  # bytes of the shortest repetition that zstd uses, 0 for the level's own
 
 
 def with_dictionary(kib: int, k: int = 2_000, group: int = 4) -> Variant:
@@ -128,7 +132,7 @@ VARIANTS = {
     **{f"lz4, G = {group}": Variant(group, level=0) for group in (1, 4, 8)},
     "lz4, G = 4, differences": Variant(level=0, arrange=differences, restore=summed),
     **{f"zstd 1, G = {group}": Variant(group) for group in (1, 2, 4, 8, 16)},
-    "zstd 3, G = 4": Variant(level=3),
+    "zstd 3, G = 4": Variant(level=3, min_match=0),
     "zstd 1, G = 4, differences": Variant(arrange=differences, restore=summed),
     "zstd 1, G = 4, interleaved": Variant(
         arrange=lambda group: np.ascontiguousarray(group.transpose(1, 2, 0)),
@@ -136,6 +140,7 @@ VARIANTS = {
     ),
     **{f"zstd 1, G = {group}, 16 KiB": with_dictionary(16, group=group) for group in (1, 4, 8)},
     **{f"zstd 1, G = 4, {kib} KiB": with_dictionary(kib) for kib in (32, 128, 512)},
+    "zstd 1, G = 4, 128 KiB, the level's own matches": with_dictionary(128)._replace(min_match=0),
     "zstd 1, G = 4, 128 KiB, k = 50": with_dictionary(128, k=50),
     "zstd 1, G = 4, two whole frames": Variant(dictionary=lambda own, _: newest_frames(own)),
     "zstd 1, G = 4, 32 KiB of another game": Variant(dictionary=lambda _, other: train(other, 32)),
@@ -200,7 +205,7 @@ def measure(variant: Variant, frames: np.ndarray, other: np.ndarray) -> Measurem
     size = groups[0].nbytes
     if variant.level:
         lessons = (grouped(game[:trained_on], LESSON) for game in (frames, other))
-        pack, unpack = zstd(size, variant.level, variant.dictionary(*lessons))
+        pack, unpack = zstd(size, variant.level, variant.dictionary(*lessons), variant.min_match)
     else:
         pack, unpack = lz4_block(size)
 

@@ -299,7 +299,7 @@ def fill_with_play(games: list[str], transitions: int, _: Path) -> None:
 
 def compare_loops(games: list[str], transitions: int, _: Path) -> None:
     """Prints how much longer training takes with packed frames than with plain ones."""
-    plain, packed, low, middle, high = in_a_process(loop, 150)
+    plain, packed, low, middle, high = in_a_process(loop, 400)
     print(
         "| steps/s, plain frames | packed | time, packed / plain: lower quartile | median | upper |"
     )
