@@ -2,56 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-GROUPS = ("environment", "memory", "learning", "exploration", "files", "watching")
-
-
-class ConfigError(ValueError):
-    """A setting out of its range, or two that do not go together, said in one line."""
-
-
-def setting(
-    default: Any,
-    *flags: str,
-    group: str,
-    help: str,
-    unit: str = "",
-    type: type | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] | None = None,
-    metavar: str | None = None,
-) -> Any:
-    """Returns a dataclass field that carries all that the command line needs to know of it.
-
-    Args:
-        default: the value when no flag is given; a bool makes the flag a switch.
-        *flags: the names on the command line, shortest first.
-        group: the heading of `-h` that it stands under, one of `GROUPS`.
-        help: what it does, without unit and default, which are added.
-        unit: what a number counts.
-        type: the type of the value, where the default does not tell.
-        low: the lowest value allowed, in the setting's unit.
-        high: the highest value allowed, in the setting's unit.
-        choices: the values allowed, where they are words.
-        metavar: the placeholder for the value in `-h`.
-    """
-    metadata = {
-        "flags": flags,
-        "group": group,
-        "help": help,
-        "unit": unit,
-        "type": type or default.__class__,
-        "low": low,
-        "high": high,
-        "choices": choices,
-        "metavar": metavar,
-    }
-    return field(default=default, metadata=metadata)
+from settings import ConfigError, check_range, setting
 
 
 @dataclass(frozen=True)
@@ -123,13 +77,17 @@ class Config:
         5_000_000, "-st", "--steps", group="learning", unit="steps", low=1, high=10**12,
         help="length of the run, all environments and resumes counted, the pretraining not",
     )  # fmt: skip
+    games: int = setting(
+        0, "--games", group="learning", unit="games", low=0, high=10**9,
+        help="games after which the run ends, if it has not by --steps; 0 for no limit",
+    )  # fmt: skip
     batch: int = setting(
         32, "-b", "--batch", group="learning", unit="transitions", low=1, high=65_536,
         help="transitions in the batch of an update",
     )  # fmt: skip
     train_every: int = setting(
         4, "--train-every", group="learning", unit="steps", low=1, high=10**6,
-        help="steps for each update",
+        help="steps (or games, see --count-by) from one time of --updates to the next",
     )  # fmt: skip
     gamma: float = setting(
         0.99, "-g", "--gamma", group="learning", unit="per step", low=0.0, high=1.0,
@@ -137,24 +95,120 @@ class Config:
     )  # fmt: skip
     update: int = setting(
         1_000, "-u", "--update", group="learning", unit="steps", low=1, high=10**9,
-        help="steps between copies of the online to the target network",
+        help="steps (or games, see --count-by) between copies of the online to the target network",
+    )  # fmt: skip
+    target_averaging: float = setting(
+        0.0, "--target-averaging", group="learning", unit="per update", low=0.0, high=1.0,
+        help="how far the target network moves to the online one; 0 copies it every --update",
+    )  # fmt: skip
+    updates: int = setting(
+        1, "--updates", group="learning", unit="updates", low=1, high=10**6,
+        help="updates made each time",
     )  # fmt: skip
     learning_rate: float = setting(
         1e-4, "--learning-rate", group="learning", unit="per update", low=1e-9, high=1.0,
-        help="step size of Adam",
+        help="step size of the optimiser",
     )  # fmt: skip
-    network: str = setting(
-        "nips", "--network", group="learning", choices=("nips", "nature"),
-        help="the convolutional network of Mnih et al. 2013 (the faster) or 2015",
+    optimizer: str = setting(
+        "adam", "--optimizer", group="learning", choices=("adam", "rmsprop"),
+        help="what makes an update of a gradient: Adam, or RMSProp",
+    )  # fmt: skip
+    optimizer_epsilon: float = setting(
+        1.5e-4, "--optimizer-epsilon", group="learning", low=1e-12, high=1.0,
+        help="keeps both optimisers from dividing by too little; in RMSProp under the root",
+    )  # fmt: skip
+    adam_beta_1: float = setting(
+        0.9, "--adam-beta-1", group="learning", unit="per update", low=0.0, high=0.9999,
+        help="how much of Adam's mean of gradients is kept",
+    )  # fmt: skip
+    adam_beta_2: float = setting(
+        0.999, "--adam-beta-2", group="learning", unit="per update", low=0.0, high=0.999999,
+        help="how much of Adam's mean of squared gradients is kept",
+    )  # fmt: skip
+    rmsprop_decay: float = setting(
+        0.95, "--rmsprop-decay", group="learning", unit="per update", low=0.0, high=0.999999,
+        help="how much of RMSProp's mean of squared gradients is kept",
+    )  # fmt: skip
+    rmsprop_momentum: float = setting(
+        0.0, "--rmsprop-momentum", group="learning", unit="per update", low=0.0, high=0.9999,
+        help="how much of RMSProp's step before is taken again",
+    )  # fmt: skip
+    rmsprop_centered: bool = setting(
+        False, "--rmsprop-centered", group="learning",
+        help="RMSProp divides by the gradients' deviation, and not by their size",
+    )  # fmt: skip
+    gradient_clip: float = setting(
+        0.0, "--gradient-clip", group="learning", low=0.0, high=1e9,
+        help="norm of all gradients together that longer ones are shortened to; 0 for none",
+    )  # fmt: skip
+    loss: str = setting(
+        "huber", "--loss", group="learning", choices=("huber", "mse", "log-cosh"),
+        help="loss of a TD error: square below 1 and straight above, square, or log(cosh)",
     )  # fmt: skip
     double: bool = setting(
         True, "--double", group="learning",
         help="Double DQN: the online network chooses the action that the target network rates",
     )  # fmt: skip
+    munchausen: bool = setting(
+        False, "--munchausen", group="learning",
+        help="Munchausen DQN: rewards what the policy was sure of; needs --no-double",
+    )  # fmt: skip
+    value_rescaling: bool = setting(
+        False, "--value-rescaling", group="learning",
+        help="values grow with the root of the return, for rewards that are not clipped",
+    )  # fmt: skip
+    count_by: str = setting(
+        "steps", "--count-by", group="learning", choices=("steps", "games"),
+        help="what --train-every, --update and --exploresteps count",
+    )  # fmt: skip
     seed: int | None = setting(
         None, "--seed", group="learning", type=int, low=0, high=2**31 - 1, metavar="N",
         help="seed of all random numbers; the same seed, machine and flags give the same run "
         "(default: drawn and printed)",
+    )  # fmt: skip
+
+    network: str = setting(
+        "nips", "--network", group="network", choices=("nips", "nature", "impala"),
+        help="the convolutional network of Mnih et al. 2013 (the fastest) or 2015, or that of "
+        "Espeholt et al. 2018",
+    )  # fmt: skip
+    network_width: int = setting(
+        1, "--network-width", group="network", low=1, high=64,
+        help="times as many filters in each convolution",
+    )  # fmt: skip
+    hidden_activation: str = setting(
+        "relu", "--hidden-activation", group="network", choices=("relu", "linear"),
+        help="of the dense layer before the values",
+    )  # fmt: skip
+    normalization: str = setting(
+        "none", "--normalization", group="network", choices=("none", "layer", "spectral"),
+        help="of the outputs of each layer, or of the kernels of convolutions; in the impala "
+        "network of its residual blocks",
+    )  # fmt: skip
+    input_scaling: bool = setting(
+        True, "--input-scaling", group="network",
+        help="brings the pixels from 0-255 to 0-1",
+    )  # fmt: skip
+    dueling: bool = setting(
+        False, "--dueling", group="network",
+        help="the state's value and the actions' advantages have layers of their own",
+    )  # fmt: skip
+    noisy: bool = setting(
+        False, "--noisy", group="network",
+        help="dense layers with learnt noise, which explores instead of epsilon",
+    )  # fmt: skip
+    distribution: str = setting(
+        "none", "--distribution", group="network", choices=("none", "c51", "qr", "iqn"),
+        help="what is learnt of the return beside its mean: nothing, probabilities of fixed values "
+        "(c51), or values of fixed (qr) or drawn (iqn) quantiles",
+    )  # fmt: skip
+    atoms: int = setting(
+        51, "--atoms", group="network", low=2, high=1000,
+        help="values of c51, or quantiles of qr",
+    )  # fmt: skip
+    value_range: float = setting(
+        10.0, "--value-range", group="network", low=1e-3, high=1e9,
+        help="the largest return that c51 knows; the smallest is its negative",
     )  # fmt: skip
 
     start: float = setting(
@@ -167,7 +221,7 @@ class Config:
     )  # fmt: skip
     explore_steps: int = setting(
         100_000, "-exs", "--exploresteps", group="exploration", unit="steps", low=1, high=10**12,
-        help="length of the linear decay of epsilon",
+        help="length of the linear decay of epsilon, in steps or games, see --count-by",
     )  # fmt: skip
 
     continue_from: str | None = setting(
@@ -200,16 +254,47 @@ class Config:
         True, "--progress", group="watching",
         help="show how the run goes",
     )  # fmt: skip
+    episode_lines: bool = setting(
+        False, "--episode-lines", group="watching",
+        help="print a line for each episode: phase, episode, score, memory, epsilon, step",
+    )  # fmt: skip
+    cpu: bool = setting(
+        False, "--cpu", group="watching",
+        help="use no GPU",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Checks every range, then the pairs."""
         for each in fields(self):
-            _check_range(each.metadata, getattr(self, each.name))
+            check_range(each.metadata, getattr(self, each.name))
+        self._check_pairs()
+        self._check_memory()
+
+    def _check_pairs(self) -> None:
+        """Raises ConfigError where two settings make no sense together."""
         if self.start < self.end:
             raise ConfigError(
                 f"--start {self.start} is below --end {self.end}: epsilon decays, "
                 f"so give a --start of at least {self.end}"
             )
+        if self.munchausen and self.double:
+            raise ConfigError(
+                "--munchausen follows a soft policy, and has no best action for --double to "
+                "choose: give --no-double as well"
+            )
+        if self.munchausen and self.value_rescaling:
+            raise ConfigError(
+                "--munchausen's temperature is made for the values of clipped rewards: "
+                "leave out --value-rescaling"
+            )
+        if self.distribution != "none" and self.loss != "huber":
+            raise ConfigError(
+                f"--distribution {self.distribution} has a loss of its own: leave out "
+                f"--loss {self.loss}"
+            )
+
+    def _check_memory(self) -> None:
+        """Raises ConfigError where the memory is too small for the rest."""
         if self.memory < self.batch:
             raise ConfigError(
                 f"--memory {self.memory} is below --batch {self.batch}: "
@@ -235,39 +320,3 @@ class Config:
 
     def _path(self, ending: str) -> Path:
         return Path(self.out) / f"{self.environment.replace('/', '-')}_{ending}"
-
-
-def _check_range(metadata: Any, value: Any) -> None:
-    """Raises ConfigError, naming the flag and the range, where the value is not in it."""
-    flag = metadata["flags"][-1]
-    low, high = metadata["low"], metadata["high"]
-    # Written so that NaN, which compares false with everything, is refused as well.
-    if low is not None and value is not None and not low <= value <= high:
-        raise ConfigError(f"{flag} {value} is out of range: from {_number(low)} to {_number(high)}")
-    if metadata["choices"] and value not in metadata["choices"]:
-        raise ConfigError(f"{flag} {value!r}: choose from {', '.join(metadata['choices'])}")
-
-
-def _number(value: float) -> str:
-    """Returns a bound as a person writes it: 1,000,000 or 1e-09."""
-    return f"{value:,}" if isinstance(value, int) or math.floor(value) == value else f"{value:g}"
-
-
-def describe(config: Config) -> str:
-    """Returns the settings as the start of a run prints them, a group a paragraph."""
-    lines = []
-    for group in GROUPS:
-        lines.append(group)
-        for each in fields(config):
-            if each.metadata["group"] != group:
-                continue
-            value = getattr(config, each.name)
-            if isinstance(value, bool):
-                shown = "on" if value else "off"
-            elif isinstance(value, int) and each.name != "seed":
-                shown = f"{value:,}"
-            else:
-                shown = "none" if value is None else str(value)
-            name = each.metadata["flags"][-1].lstrip("-")
-            lines.append(f"  {name:<20} {shown} {each.metadata['unit']}".rstrip())
-    return "\n".join(lines)

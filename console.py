@@ -110,11 +110,15 @@ class Progress:
                 flush=True,
             )
 
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        tqdm.write(text, file=self._stream)
+
     def say_once(self, text: str) -> None:
         """Prints a line above the bar, unless it has said it before."""
         if text not in self._said:
             self._said.add(text)
-            tqdm.write(text, file=self._stream)
+            self.say(text)
 
     def __enter__(self) -> Progress:
         """Nothing to do: it shows from the start."""

@@ -4,6 +4,7 @@
 python3 dqn_atari.py -env Breakout-v0 -r                        train, in a window
 python3 dqn_atari.py -env Breakout-v0 -c Breakout-v0_weights.h5 go on
 python3 dqn_atari.py -env Breakout-v0 -p -r                     watch it play
+python3 dqn_atari.py -env Breakout-v0 --preset rainbow          train as a paper did
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import secrets
 import sys
 from typing import Any, NoReturn
 
-from config import GROUPS, Config, ConfigError
+from config import Config
 from console import libraries_quiet
+from presets import PRESETS
+from settings import GROUPS, ConfigError
 
 # Flags that describe exploration: given beside --continue, they start it anew.
 SCHEDULE = {"start", "end", "explore_steps", "pretrain"}
+EPSILON = {"start", "end"}
+PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -28,6 +33,16 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
         self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+class ListPresets(argparse.Action):
+    """Prints what presets there are, a line each, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Ends the program with status 0."""
+        for name, preset in PRESETS.items():
+            print(f"{name:<14} {preset.about}")
+        parser.exit()
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -42,6 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    parser.add_argument("--preset", choices=PRESETS, metavar="NAME", help=PRESET_HELP)
+    parser.add_argument("--list-presets", action=ListPresets, nargs=0, help="list them and exit")
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     for field in dataclasses.fields(Config):
         metadata = field.metadata
@@ -72,18 +89,37 @@ def _help(field: dataclasses.Field) -> str:
     return f"{text} (default: {shown})".replace("%", "%%")
 
 
+def make_config(given: dict[str, Any]) -> tuple[Config, dict[str, str]]:
+    """Returns the settings, and where those that are no defaults came from, by their names.
+
+    Args:
+        given: what the command line says, by the names of `Config`'s fields; and "preset".
+
+    Raises:
+        ConfigError: settings do not go together.
+    """
+    flags = {name: value for name, value in given.items() if name != "preset"}
+    preset = given.get("preset")
+    from_preset = PRESETS[preset].settings if preset else {}
+    config = Config(**{**from_preset, **flags})
+    if config.noisy and EPSILON & flags.keys():
+        raise ConfigError("--noisy explores instead of epsilon: leave out --start and --end")
+    origins = dict.fromkeys(from_preset, f"preset {preset}") | dict.fromkeys(flags, "given")
+    return config, origins
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0, 1 (failed), 2 (usage), 130 or 143 (stopped)."""
     parser = make_parser()
     given = vars(parser.parse_args(arguments))
     try:
-        config = Config(**given)
+        config, origins = make_config(given)
     except ConfigError as error:
         parser.error(str(error))
     if config.seed is None:
         config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
     try:
-        return _run(config, new_schedule=bool(SCHEDULE & given.keys()))
+        return _run(config, bool(SCHEDULE & given.keys()), origins)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -92,10 +128,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _run(config: Config, new_schedule: bool) -> int:
+def _run(config: Config, new_schedule: bool, origins: dict[str, str]) -> int:
     """Does what the settings ask for; returns the exit status."""
     # TensorFlow greets on stderr as it is imported, where only errors are to be.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if config.cpu:
+        # What TensorFlow and JAX look for on their way to a GPU.
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # What is imported here takes seconds, which a mistake in the command line need not wait for.
     from preprocessing import EnvironmentIdError, find_game
@@ -113,7 +152,7 @@ def _run(config: Config, new_schedule: bool) -> int:
         from window import NoDisplayError
 
     try:
-        return play(config) if config.play else train(config, new_schedule)
+        return play(config) if config.play else train(config, new_schedule, origins)
     except ConfigError as error:
         return _fail(str(error), 2)
     except (WeightsError, LogError, NoDisplayError, FloatingPointError) as error:

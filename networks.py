@@ -1,18 +1,52 @@
 """The convolutional networks: functions from the shapes of a game to a `keras.Model`.
 
-Each takes uint8 states and scales them to 0–1 inside. Its first weights are fixed by a seed.
+    states ──► convolutions ──► features ──► dense ──► an output (or N) for each action
+
+Each takes uint8 states, and what more the options ask for, by these names:
+
+| input     | shape               | what                                                          |
+| --------- | ------------------- | ------------------------------------------------------------- |
+| states    | [B, H, W, k] uint8  | frames, oldest first                                          |
+| fractions | [B, N] float32      | the quantiles that are asked for, with `fractions`            |
+| noise ... | [B, width] float32  | standard normal, or zeros for none: one for each noisy layer  |
+
+A network that takes states alone takes them without a name. The first weights are fixed by a seed.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
 from keras.initializers import GlorotUniform
 
+from network_layers import CosineEmbedding, Duel, Fork, NoisyDense, SpectralConv2D
 
-def nature_network(state_shape: tuple[int, int, int], num_actions: int, seed: int) -> keras.Model:
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What can be chosen about any of the networks."""
+
+    outputs: int = 1  # N, atoms or quantiles for each action; 1 gives [B, A] and not [B, A, 1]
+    fractions: bool = False  # whether the quantiles are an input, Dabney et al. 2018b
+    dueling: bool = False  # Wang et al. 2016
+    noisy: bool = False  # Fortunato et al. 2018
+    width: int = 1  # times the filters of every convolution
+    normalization: str = "none"  # or "layer", Ba et al. 2016, or "spectral", Miyato et al. 2018
+    hidden_activation: str = "relu"  # of the dense layer
+    input_scaling: bool = True  # from 0–255 to 0–1
+
+
+def nature_network(
+    state_shape: tuple[int, int, int],
+    num_actions: int,
+    seed: int,
+    options: NetworkOptions = NetworkOptions(),
+) -> keras.Model:
     """Returns the network of Mnih et al. 2015, "Methods: Model architecture".
 
     | layer           | output (84×84×4, 4 actions) | parameters |
@@ -28,16 +62,23 @@ def nature_network(state_shape: tuple[int, int, int], num_actions: int, seed: in
         state_shape: (height, width, frames).
         num_actions: A, how many values come out.
         seed: of the first weights.
+        options: what differs from the table.
 
     Returns:
-        A model from [B, height, width, frames] uint8 to Q values, [B, A] float32.
+        A model to Q values, [B, A] float32, or to N outputs for each action, [B, A, N].
     """
-    return _convolutional_network(
-        "nature", state_shape, num_actions, seed, ((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512
-    )
+    network = _Builder("nature", state_shape, seed, options)
+    for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+        network.convolution(filters, size, stride)
+    return network.finish(num_actions, units=512)
 
 
-def nips_network(state_shape: tuple[int, int, int], num_actions: int, seed: int) -> keras.Model:
+def nips_network(
+    state_shape: tuple[int, int, int],
+    num_actions: int,
+    seed: int,
+    options: NetworkOptions = NetworkOptions(),
+) -> keras.Model:
     """Returns the network of Mnih et al. 2013, section 4.1.
 
     | layer           | output (84×84×4, 4 actions) | parameters |
@@ -48,44 +89,145 @@ def nips_network(state_shape: tuple[int, int, int], num_actions: int, seed: int)
     | dense, a value for each action | 4            | 1,028      |
     | all             |                             | 677,172    |
 
-    Args:
-        state_shape: (height, width, frames).
-        num_actions: A, how many values come out.
-        seed: of the first weights.
-
-    Returns:
-        A model from [B, height, width, frames] uint8 to Q values, [B, A] float32.
+    Takes and returns what `nature_network` does.
     """
-    return _convolutional_network(
-        "nips", state_shape, num_actions, seed, ((16, 8, 4), (32, 4, 2)), 256
-    )
+    network = _Builder("nips", state_shape, seed, options)
+    for filters, size, stride in ((16, 8, 4), (32, 4, 2)):
+        network.convolution(filters, size, stride)
+    return network.finish(num_actions, units=256)
 
 
-def _convolutional_network(
-    name: str,
+def impala_network(
     state_shape: tuple[int, int, int],
     num_actions: int,
     seed: int,
-    convolutions: tuple[tuple[int, int, int], ...],
-    units: int,
+    options: NetworkOptions = NetworkOptions(),
 ) -> keras.Model:
-    """Returns convolutions of (filters, size, stride), a dense layer and the values."""
-    states = keras.Input(state_shape, dtype="uint8", name="states")
-    hidden = layers.Rescaling(1 / 255)(states)
-    for filters, size, stride in convolutions:
-        hidden = layers.Conv2D(
-            filters, size, stride, activation="relu", kernel_initializer=GlorotUniform(seed)
-        )(hidden)
-        seed += 1  # the same numbers in every layer would tie them to one another
-    hidden = layers.Flatten()(hidden)
-    hidden = layers.Dense(units, activation="relu", kernel_initializer=GlorotUniform(seed))(hidden)
-    values = layers.Dense(num_actions, kernel_initializer=GlorotUniform(seed + 1), name="values")(
-        hidden
-    )
-    return keras.Model(states, values, name=name)
+    """Returns the large network of Espeholt et al. 2018, figure 3, without its LSTM.
+
+    | layer                               | output (84×84×4, 4 actions) | parameters |
+    | ----------------------------------- | --------------------------- | ---------- |
+    | 16 @ 3×3, largest of 3×3 by 2       | 42×42×16                    | 592        |
+    | 2 residual blocks of 2 × 16 @ 3×3   | 42×42×16                    | 9,280      |
+    | 32 @ 3×3, largest of 3×3 by 2       | 21×21×32                    | 4,640      |
+    | 2 residual blocks of 2 × 32 @ 3×3   | 21×21×32                    | 36,992     |
+    | 32 @ 3×3, largest of 3×3 by 2       | 11×11×32                    | 9,248      |
+    | 2 residual blocks of 2 × 32 @ 3×3   | 11×11×32                    | 36,992     |
+    | dense 256                           | 256                         | 991,488    |
+    | dense, a value for each action      | 4                           | 1,028      |
+    | all                                 |                             | 1,090,260  |
+
+    Takes and returns what `nature_network` does. Only the residual blocks are normalised.
+    """
+    network = _Builder("impala", state_shape, seed, options)
+    for filters in (16, 32, 32):
+        network.convolution(filters, 3, 1, padding="same", activation=None, normalized=False)
+        network.hidden = layers.MaxPooling2D(3, 2, padding="same")(network.hidden)
+        for _ in range(2):
+            shortcut = network.hidden
+            for _ in range(2):
+                network.hidden = layers.ReLU()(network.hidden)
+                network.convolution(filters, 3, 1, padding="same", activation=None)
+            network.hidden = layers.Add()([shortcut, network.hidden])
+    network.hidden = layers.ReLU()(network.hidden)
+    return network.finish(num_actions, units=256)
 
 
-NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int], keras.Model]] = {
+class _Builder:
+    """Puts a network together, layer by layer, as the options say."""
+
+    def __init__(
+        self, name: str, state_shape: tuple[int, int, int], seed: int, options: NetworkOptions
+    ):
+        self._name = name
+        self._options = options
+        # The same numbers in every layer would tie them to one another.
+        self._seeds = itertools.count(seed)
+        states = keras.Input(state_shape, dtype="uint8", name="states")
+        self._inputs = {"states": states}
+        scale = 1 / 255 if options.input_scaling else 1
+        self.hidden = layers.Rescaling(scale)(states)
+
+    def convolution(
+        self,
+        filters: int,
+        size: int,
+        stride: int,
+        padding: str = "valid",
+        activation: str | None = "relu",
+        normalized: bool = True,
+    ) -> None:
+        """Adds a convolution."""
+        normalization = self._options.normalization if normalized else "none"
+        kind = SpectralConv2D if normalization == "spectral" else layers.Conv2D
+        self.hidden = kind(
+            filters * self._options.width,
+            size,
+            stride,
+            padding,
+            kernel_initializer=GlorotUniform(next(self._seeds)),
+        )(self.hidden)
+        if normalization == "layer":
+            self.hidden = layers.LayerNormalization()(self.hidden)
+        if activation:
+            self.hidden = layers.Activation(activation)(self.hidden)
+
+    def finish(self, num_actions: int, units: int) -> keras.Model:
+        """Returns the network, with a hidden dense layer and the outputs of the actions."""
+        features = layers.Flatten()(self.hidden)
+        if self._options.fractions:
+            features = self._at_fractions(features)
+        if self._options.dueling:
+            features = Fork()(features)
+            value = self._outputs(features, units, 1, "state_")
+            outputs = Duel()([value, self._outputs(features, units, num_actions, "")])
+        else:
+            outputs = self._outputs(features, units, num_actions, "")
+        inputs = self._inputs if len(self._inputs) > 1 else self._inputs["states"]
+        return keras.Model(inputs, outputs, name=self._name)
+
+    def _outputs(self, features: Any, units: int, rows: int, prefix: str) -> Any:
+        """Returns a stream of one hidden layer, [B, rows] or [B, rows, N] float32."""
+        hidden = self._dense(features, units, f"{prefix}hidden")
+        if self._options.normalization == "layer":
+            hidden = layers.LayerNormalization()(hidden)
+        hidden = layers.Activation(self._options.hidden_activation)(hidden)
+        name = f"{prefix}values"
+        if self._options.fractions:
+            return layers.Permute((2, 1))(self._dense(hidden, rows, name))
+        outputs = self._dense(hidden, rows * self._options.outputs, name)
+        if self._options.outputs > 1:
+            outputs = layers.Reshape((rows, self._options.outputs))(outputs)
+        return outputs
+
+    def _dense(self, x: Any, units: int, name: str) -> Any:
+        if not self._options.noisy:
+            initializer = GlorotUniform(next(self._seeds))
+            return layers.Dense(units, kernel_initializer=initializer, name=name)(x)
+        noise = keras.Input((x.shape[-1] + units,), name=f"{name}_noise")
+        self._inputs[noise.name] = noise
+        seed = next(self._seeds)
+        next(self._seeds)  # a noisy layer takes two
+        return NoisyDense(units, seed, name=name)([x, noise])
+
+    def _at_fractions(self, features: Any) -> Any:
+        """Returns the features as fractions of the return see them, [B, N, F] float32.
+
+        Dabney et al. 2018b, section "Implementation": their product with an embedding.
+        """
+        fractions = keras.Input((None,), name="fractions")
+        self._inputs["fractions"] = fractions
+        embedding = layers.Dense(
+            features.shape[-1],
+            activation="relu",
+            kernel_initializer=GlorotUniform(next(self._seeds)),
+            name="embedding",
+        )(CosineEmbedding()(fractions))
+        return layers.Multiply()([layers.Reshape((1, features.shape[-1]))(features), embedding])
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "nips": nips_network,
     "nature": nature_network,
+    "impala": impala_network,
 }

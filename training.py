@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ import keras
 import numpy as np
 
 from agent import Agent, make_agent
-from config import Config, ConfigError, describe
+from config import Config
 from console import Progress, StopSignals
 from machine import mebibytes
 from prefetching import Prefetcher, make_prefetcher
 from preprocessing import AtariEnvironments, FrameStack, Step, find_game, state_shape
 from reward_log import Episode, RewardLog, read_log
+from settings import ConfigError, describe
 from window import Window
 
 
@@ -34,11 +35,11 @@ class LinearSchedule:
 
     start: float
     end: float
-    steps: int  # from start to end
-    first_step: int = 0  # the step at which it starts to move
+    steps: int  # from start to end; or games
+    first_step: int = 0  # the step, or game, at which it starts to move
 
     def __call__(self, step: int) -> float:
-        """Returns the value at this step of the run."""
+        """Returns the value at this step, or game, of the run."""
         done = min(1.0, max(0.0, (step - self.first_step) / self.steps))
         value = self.start + done * (self.end - self.start)
         # Rounding must not take it beyond either.
@@ -92,9 +93,9 @@ class Training:
         # Gathering stops when the memory is full.
         self.pretrain_steps = min(config.pretrain, self.memory.capacity)
         self.step = origin.step
-        self.epsilon = epsilon(origin.step)
+        self.episode = origin.episode  # the number of the next that ends
+        self.epsilon = epsilon(self._count)
         self.loss = 0.0
-        self._episode = origin.episode
         self._earlier_seconds = origin.seconds
         self._started = time.monotonic()
         count = environments.count
@@ -126,18 +127,39 @@ class Training:
             yield gathered
 
     def run(self) -> Iterator[list[Episode]]:
-        """Trains until `--steps`.
+        """Trains until `--steps` or `--games`.
 
         Yields:
             The episodes that ended, after each step of all environments.
         """
         self._start_episodes()
-        while self.step < self._config.steps:
-            self.epsilon = self._epsilon(self.step)
+        while not self._is_over:
+            self.epsilon = self._epsilon(self._count)
             step = self._act(self.epsilon)
+            before = self._count
             self.step += self._environments.count
-            self._learn()
+            ended = int(step.ends.sum())
+            self._learn(before, before + ended if self._by_games else self.step)
             yield self._finish_episodes(step)
+
+    @property
+    def phase(self) -> str:
+        """What the agent is doing: "exploring", while epsilon falls, or "training" after that."""
+        last = self._epsilon.first_step + self._epsilon.steps
+        return "exploring" if self._count < last else "training"
+
+    @property
+    def _by_games(self) -> bool:
+        return self._config.count_by == "games"
+
+    @property
+    def _count(self) -> int:
+        """How far the run is, in steps or games, as schedules count."""
+        return self.episode if self._by_games else self.step
+
+    @property
+    def _is_over(self) -> bool:
+        return self.step >= self._config.steps or 0 < self._config.games <= self.episode
 
     def close(self) -> None:
         """Frees the emulators, the thread and the window."""
@@ -153,7 +175,7 @@ class Training:
     def _act(self, epsilon: float, cut: bool = False) -> Step:
         """Takes one step in all environments and remembers it; `cut` ends all episodes there."""
         frames = self._stack.states[..., -1].copy()
-        actions = self.agent.act(self._stack.states, epsilon)
+        actions = self.agent.act(self._stack.states, epsilon, explore=True)
         step = self._environments.step(actions)
         self._batches.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
         self._stack.push(step.frames, step.ends)
@@ -161,22 +183,27 @@ class Training:
             self._window.show(self._environments.picture())
         return step
 
-    def _learn(self) -> None:
-        """Makes the updates and copies to the target network that the last steps ask for."""
-        for step in range(self.step - self._environments.count + 1, self.step + 1):
-            if step % self._config.train_every == 0 and self._can_learn():
-                batch = self._batches.take(self._importance(step))
-                update = self.agent.learn(batch)
-                if not math.isfinite(update.loss):
-                    raise FloatingPointError(
-                        f"the loss is {update.loss} at step {step:,}, the network has diverged: "
-                        "give a smaller --learning-rate"
-                    )
-                self._batches.update_priorities(batch.indices, update.td_errors)
-                self._sums += 1, update.loss, update.accuracy, update.mean_q
-                self.loss = update.loss
-            if step % self._config.update == 0:
+    def _learn(self, before: int, now: int) -> None:
+        """Makes the updates and copies that are due as the count goes from `before` to `now`."""
+        for count in range(before + 1, now + 1):
+            if count % self._config.train_every == 0 and self._can_learn():
+                for _ in range(self._config.updates):
+                    self._update()
+            if count % self._config.update == 0 and not self._config.target_averaging:
                 self.agent.copy_to_target()
+
+    def _update(self) -> None:
+        """Makes one update."""
+        batch = self._batches.take(self._importance(self.step))
+        update = self.agent.learn(batch)
+        if not math.isfinite(update.loss):
+            raise FloatingPointError(
+                f"the loss is {update.loss} at step {self.step:,}, the network has diverged: "
+                "give a smaller --learning-rate"
+            )
+        self._batches.update_priorities(batch.indices, update.td_errors)
+        self._sums += 1, update.loss, update.accuracy, update.mean_q
+        self.loss = update.loss
 
     def _can_learn(self) -> bool:
         return len(self.memory) >= self._config.batch and self.memory.can_sample
@@ -192,7 +219,7 @@ class Training:
             loss, accuracy, mean_q = (round(total / max(1, updates), 8) for total in sums)
             episodes.append(
                 Episode(
-                    number=self._episode,
+                    number=self.episode,
                     reward=float(self._rewards[index]),
                     steps=self.step,
                     epsilon=round(self.epsilon, 10),
@@ -205,19 +232,20 @@ class Training:
                     seconds=round(self._earlier_seconds + time.monotonic() - self._started, 1),
                 )
             )
-            self._episode += 1
+            self.episode += 1
         for totals in (self._rewards, self._scores, self._lengths):
             totals[step.ends] = 0
         self._sums_before[step.ends] = self._sums
         return episodes
 
 
-def train(config: Config, new_schedule: bool) -> int:
+def train(config: Config, new_schedule: bool, origins: Mapping[str, str]) -> int:
     """Trains as the settings say, until the steps are done or a signal asks to stop.
 
     Args:
         config: the settings of the run.
         new_schedule: whether exploration starts anew although the run goes on from weights.
+        origins: where settings that are no defaults came from, by their names.
 
     Returns:
         The exit status: 0, or 130 or 143 where a signal ended the run.
@@ -235,7 +263,7 @@ def train(config: Config, new_schedule: bool) -> int:
     with StopSignals() as stop:
         _check_folder(Path(config.out))
         training = assemble(config, new_schedule)
-        _introduce(config, training)
+        _introduce(config, training, origins)
         _set_aside_others(config)
         sys.stdout.flush()
         with RewardLog(config.log_path) as log:
@@ -269,14 +297,21 @@ def assemble(config: Config, new_schedule: bool) -> Training:
     if config.continue_from:
         agent.load_weights(Path(config.continue_from))
     batches = make_prefetcher(config, states, memory_rng)
-    first_step = origin.step if new_schedule else 0
-    epsilon = LinearSchedule(config.start, config.end, config.explore_steps, first_step)
+    epsilon = _exploration(config, origin if new_schedule else Origin())
     return Training(config, environments, agent, batches, epsilon, origin, window)
 
 
-def _introduce(config: Config, training: Training) -> None:
+def _exploration(config: Config, origin: Origin) -> LinearSchedule:
+    """Returns the schedule of epsilon, which starts to move at `origin`."""
+    first = origin.episode if config.count_by == "games" else origin.step
+    if config.noisy:
+        return LinearSchedule(0.0, 0.0, config.explore_steps, first)
+    return LinearSchedule(config.start, config.end, config.explore_steps, first)
+
+
+def _introduce(config: Config, training: Training, origins: Mapping[str, str]) -> None:
     """Prints the settings, what Keras runs on, and what the memory will take."""
-    print(describe(config))
+    print(describe(config, origins))
     devices = ", ".join(keras.distribution.list_devices())
     print(f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}")
     memory, origin = training.memory, training.origin
@@ -302,7 +337,8 @@ def _check_folder(folder: Path) -> None:
 
 def _pretrain(config: Config, training: Training, stop: StopSignals) -> None:
     """Gathers what the first updates learn from."""
-    what = "pretraining, the network decides" if config.continue_from else "pretraining at random"
+    stage = "observing" if config.episode_lines else "pretraining"
+    what = f"{stage}, the network decides" if config.continue_from else f"{stage} at random"
     if not training.pretrain_steps:
         return
     with Progress(what, training.pretrain_steps, 0, config.progress, sys.stdout) as progress:
@@ -327,6 +363,8 @@ def _train(
             for episode in episodes:
                 log.append(episode)
                 scores.append(episode.score or 0.0)
+                if config.episode_lines:
+                    progress.say(_status(training, episode))
                 last = f"episode {episode.number:,}, mean score {np.mean(scores):.1f}"
             if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
                 training.agent.save_weights(config.weights_path)
@@ -337,6 +375,14 @@ def _train(
             _warn_of_short_memory(training, progress)
             if stop.received is not None:
                 return
+
+
+def _status(training: Training, episode: Episode) -> str:
+    """Returns a line that says where the run is as an episode has ended."""
+    return (
+        f"{training.phase}: episode {episode.number:,}, score {episode.score:g}, "
+        f"memory {len(training.memory):,}, epsilon {episode.epsilon:.3f}, step {episode.steps:,}"
+    )
 
 
 def _warn_of_short_memory(training: Training, progress: Progress) -> None:
@@ -358,6 +404,11 @@ def _origin(config: Config) -> Origin:
         return Origin()
     episodes = read_log(path).episodes
     last = episodes[-1]
+    if 0 < config.games <= last.number + 1:
+        raise ConfigError(
+            f"--games {config.games:,} are done, {path} ends with game {last.number + 1:,}: "
+            "give more --games to go on"
+        )
     if last.steps >= config.steps:
         raise ConfigError(
             f"--steps {config.steps:,} are done, {path} ends at step {last.steps:,}: "

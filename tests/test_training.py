@@ -116,10 +116,10 @@ class Recorder(Agent):
         self.batches: list[Batch] = []
         self.acts = 0
 
-    def act(self, states: np.ndarray, epsilon: float) -> np.ndarray:
+    def act(self, states: np.ndarray, epsilon: float, explore: bool = False) -> np.ndarray:
         self.acts += 1
         self.epsilons.append(epsilon)
-        return super().act(states, epsilon)
+        return super().act(states, epsilon, explore)
 
     def learn(self, batch: Batch) -> Update:
         self.updates.append(self.acts)

@@ -8,33 +8,48 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from agent import Agent
+from agent import make_agent
 from batch import Batch
+from config import Config
+
+SIZE = 44
+# By name: the same on every backend.
+SAME = {
+    "double": {"double": True},
+    "c51": {"distribution": "c51", "dueling": True, "gradient_clip": 0.1},
+    "quantiles": {"distribution": "qr", "atoms": 20, "munchausen": True},
+    "averaged": {"target_averaging": 0.3, "optimizer": "rmsprop", "rmsprop_centered": True,
+                 "value_rescaling": True, "normalization": "layer", "loss": "log-cosh"},
+    "spectral": {"normalization": "spectral", "loss": "mse"},
+}  # fmt: skip
+# Each backend has random numbers of its own; these only have to run.
+RANDOM = {"noisy quantiles": {"distribution": "iqn", "noisy": True, "dueling": True}}
 
 
-def updates(weights: Path, double: bool) -> dict[str, list]:
+def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Makes three updates from given weights on a fixed batch; returns what they found."""
     rng = np.random.default_rng(5)
-    agent = Agent(
-        (84, 84, 4), 4, network="nips", learning_rate=1e-3, double=double, batch_size=8, rng=rng
-    )
+    common = {"network": "nips", "learning_rate": 1e-3, "batch": 8, "double": False}
+    agent = make_agent(Config(**{**common, **settings}), (SIZE, SIZE, 4), 4, rng)
     if not weights.exists():
         agent.save_weights(weights)
     agent.load_weights(weights)
     batch = Batch(
-        s_tm1=rng.integers(256, size=(8, 84, 84, 4), dtype=np.uint8),
+        s_tm1=rng.integers(256, size=(8, SIZE, SIZE, 4), dtype=np.uint8),
         a_tm1=rng.integers(4, size=8).astype(np.int32),
         r_t=rng.normal(size=8).astype(np.float32),
         discount_t=np.array([0, 0.97] * 4, np.float32),
-        s_t=rng.integers(256, size=(8, 84, 84, 4), dtype=np.uint8),
+        s_t=rng.integers(256, size=(8, SIZE, SIZE, 4), dtype=np.uint8),
         indices=np.arange(8),
         weights=np.linspace(0.5, 1.5, 8, dtype=np.float32),
     )
     made = [agent.learn(batch) for _ in range(3)]
     return {
+        "actions": agent.act(batch.s_t, 0.0, explore=True).tolist(),
         "losses": [update.loss for update in made],
         "td_errors": [update.td_errors.tolist() for update in made],
         "mean_q": [update.mean_q for update in made],
@@ -43,6 +58,9 @@ def updates(weights: Path, double: bool) -> dict[str, list]:
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    found = {"double": updates(file, double=True), "plain": updates(file, double=False)}
-    print(json.dumps(found | {"tensorflow": "tensorflow" in sys.modules}))
+    folder = Path(sys.argv[1])
+    found = {
+        kind: {name: updates(folder / name, settings) for name, settings in sets.items()}
+        for kind, sets in (("same", SAME), ("random", RANDOM))
+    }
+    print(json.dumps({**found, "tensorflow": "tensorflow" in sys.modules}))

@@ -1,0 +1,214 @@
+"""The learner and the actor: Keras models around the networks, for every Keras backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+import distributions
+from distributions import Distribution, midpoints
+from targets import (
+    TEMPERATURE,
+    bootstrapped,
+    expected,
+    greedy_policy,
+    munchausen_reward,
+    scaled_log_policy,
+    values_of,
+)
+
+# Quantiles of an implicit quantile network: for the mean by which it acts (K), and on both sides of
+# an update (N, N'). Dabney et al. 2018b, section "Evaluation".
+ACTING_QUANTILES, LEARNING_QUANTILES = 32, 64
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What is learnt and from which targets; each choice goes with every other."""
+
+    distribution: Distribution
+    double: bool = False  # van Hasselt et al. 2016
+    munchausen: bool = False  # Vieillard et al. 2020
+    rescaled: bool = False  # Pohlen et al. 2018, section 3.2
+    target_averaging: float = 0.0  # Lillicrap et al. 2016, section 3; 0 copies from outside
+
+
+def ask(
+    network: keras.Model,
+    states: Any,
+    random: keras.random.SeedGenerator,
+    *,
+    fractions: Any = None,
+    noise_rows: int = 0,
+    training: bool = False,
+) -> Any:
+    """Returns what a network gives for states, [B, A] or [B, A, N] float32.
+
+    Args:
+        network: one of `networks.NETWORKS`.
+        states: [B, H, W, k] uint8.
+        random: draws the noise.
+        fractions: [B, N] float32, the quantiles that are asked for; by default those to act by.
+        noise_rows: how often noise is drawn: B, once for each state, 1 for all, 0 for none.
+        training: whether the network is being trained on this.
+    """
+    if len(network.inputs) == 1:
+        return network(states, training=training)
+    count = ops.shape(states)[0]
+    inputs = {"states": states}
+    for wanted in network.inputs:
+        if wanted.name == "fractions":
+            acting = ops.broadcast_to(midpoints(ACTING_QUANTILES), (count, ACTING_QUANTILES))
+            inputs[wanted.name] = acting if fractions is None else fractions
+        elif wanted.name != "states":
+            shape = (noise_rows or 1, wanted.shape[-1])
+            noise = keras.random.normal(shape, seed=random) if noise_rows else ops.zeros(shape)
+            inputs[wanted.name] = noise
+    return network(inputs, training=training)
+
+
+class Actor(keras.Model):
+    """Gives the values that an agent acts by: [B, A] float32 for states [B, H, W, k] uint8."""
+
+    def __init__(self, network: keras.Model, distribution: Distribution, seed: int, noisy: bool):
+        """Takes a network, how to read it, and whether noise explores, drawn for each state."""
+        super().__init__()
+        self.network = network
+        self.distribution = distribution
+        self.noisy = noisy
+        self.random = keras.random.SeedGenerator(seed)
+
+    def call(self, states: Any) -> Any:
+        """Returns the values."""
+        rows = ops.shape(states)[0] if self.noisy else 0
+        outputs = ask(self.network, states, self.random, noise_rows=rows)
+        return distributions.values(self.distribution, outputs)
+
+
+class Learner(keras.Model):
+    """Both networks and their loss, in `keras.ops` alone, so that every Keras backend runs it.
+
+    It takes the fields of a `Batch` by name, in a dict. What else an update finds out is left in
+    two weights, which is how a value leaves a compiled Keras step on every backend.
+
+    Each network draws noise of its own, the same for the whole batch, and quantiles of its own
+    (Fortunato et al. 2018, section 3.1; Dabney et al. 2018b, equation 3).
+    """
+
+    def __init__(
+        self,
+        online: keras.Model,
+        target: keras.Model,
+        algorithm: Algorithm,
+        batch_size: int,
+        seed: int = 0,
+    ):
+        """Takes two networks of one shape; only `online` is trained."""
+        super().__init__()
+        self.online = online
+        self.target = target
+        self.target.trainable = False
+        self.algorithm = algorithm
+        self.random = keras.random.SeedGenerator(seed)
+        self.td_errors = self.add_weight(
+            shape=(batch_size,), initializer="zeros", trainable=False, name="td_errors"
+        )
+        self.means = self.add_weight(
+            shape=(2,), initializer="zeros", trainable=False, name="accuracy_and_mean_q"
+        )
+
+    def call(self, batch: dict[str, Any]) -> tuple[Any, Any]:
+        """Returns what the online network gives for the first states, [B, A] or [B, A, N] float32.
+
+        And the quantiles that it was asked for, [B, N] float32, or None if it takes none.
+        """
+        states = batch["s_tm1"]
+        fractions = self._draw_fractions(states)
+        outputs = ask(
+            self.online, states, self.random, fractions=fractions, noise_rows=1, training=True
+        )
+        return outputs, fractions
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Returns the mean loss of the batch, weighted as in Schaul et al. 2016, section 3.4.
+
+        Args:
+            x: the batch, a dict of arrays.
+            y: not used.
+            y_pred: what `call` returned.
+            sample_weight: not used; the batch brings its weights.
+            training: not used.
+
+        Returns:
+            A float32 scalar.
+        """
+        distribution = self.algorithm.distribution
+        if self.algorithm.target_averaging:
+            self._average()
+        atoms, probabilities = (ops.stop_gradient(each) for each in self._targets(x))
+        outputs_tm1, fractions = y_pred
+        losses, td_errors = distribution.loss(
+            values_of(outputs_tm1, x["a_tm1"]), fractions, atoms, probabilities
+        )
+        self.td_errors.assign(td_errors)
+        q_tm1 = distributions.values(distribution, outputs_tm1)
+        q_a_tm1 = values_of(q_tm1, x["a_tm1"])
+        # The values as the target would have them: all as they are but for the action taken.
+        taken = ops.one_hot(x["a_tm1"], q_tm1.shape[-1], dtype=q_tm1.dtype)
+        change = ops.sum(atoms * probabilities, axis=-1) - q_a_tm1
+        wanted = q_tm1 + taken * ops.expand_dims(change, -1)
+        kept = ops.equal(ops.argmax(wanted, axis=-1), ops.argmax(q_tm1, axis=-1))
+        accuracy = ops.mean(ops.cast(kept, "float32"))
+        self.means.assign(ops.stack([accuracy, ops.mean(q_a_tm1)]))
+        return ops.mean(x["weights"] * losses)
+
+    def _targets(self, batch: dict[str, Any]) -> tuple[Any, Any]:
+        """Returns the distribution to be learnt: values and probabilities, [B, N] float32 each."""
+        algorithm = self.algorithm
+        r_t = batch["r_t"]
+        atoms_t, probabilities_t = algorithm.distribution.atoms(
+            self._ask_target(batch["s_t"])
+        )  # [B, A, N] each
+        q_t = ops.sum(atoms_t * probabilities_t, axis=-1)
+        if algorithm.munchausen:
+            q_tm1 = distributions.values(algorithm.distribution, self._ask_target(batch["s_tm1"]))
+            r_t = r_t + munchausen_reward(q_tm1, batch["a_tm1"])
+            log_policy = scaled_log_policy(q_t)
+            policy = ops.exp(log_policy / TEMPERATURE)
+            atoms_t = atoms_t - ops.expand_dims(log_policy, -1)
+        else:
+            if algorithm.double:
+                outputs = ask(self.online, batch["s_t"], self.random, noise_rows=1)
+                q_t = distributions.values(algorithm.distribution, outputs)
+            policy = greedy_policy(q_t)
+        atoms = expected(atoms_t, policy)
+        probabilities = expected(probabilities_t, policy)
+        return (
+            bootstrapped(r_t, batch["discount_t"], atoms, algorithm.rescaled),
+            probabilities,
+        )
+
+    def _ask_target(self, states: Any) -> Any:
+        fractions = self._draw_fractions(states)
+        return ask(self.target, states, self.random, fractions=fractions, noise_rows=1)
+
+    def _draw_fractions(self, states: Any) -> Any:
+        """Returns random quantiles for each state, [B, N] float32, if the networks take any."""
+        if not any(wanted.name == "fractions" for wanted in self.online.inputs):
+            return None
+        return keras.random.uniform((ops.shape(states)[0], LEARNING_QUANTILES), seed=self.random)
+
+    def _average(self) -> None:
+        """Moves the target network a little towards the online one, as after the last update."""
+        for target, online in zip(self.target.weights, self.online.weights, strict=True):
+            target.assign(target + self.algorithm.target_averaging * (online - target))

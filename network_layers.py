@@ -1,0 +1,140 @@
+"""Layers that Keras does not have: noisy, spectrally normalised, and those of quantile networks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import layers, ops
+from keras.initializers import RandomUniform
+
+FIRST_NOISE = 0.5  # sigma_0 of Fortunato et al. 2018, section 3.2
+COSINES = 64  # of the embedding, Dabney et al. 2018b, section "Evaluation"
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class NoisyDense(layers.Layer):
+    """A dense layer whose weights and biases are noisy, as much as it learns to have them.
+
+    Fortunato et al. 2018, equations 8 to 11, with factorised noise: y = (w + sigma_w * e) x + b +
+    sigma_b * e_out, where e is the outer product of e_out and e_in. The noise comes from outside,
+    so that whoever calls decides when there is which; with zeros it is a plain dense layer.
+    """
+
+    def __init__(self, units: int, seed: int, **options: Any):
+        """Takes the number of outputs and the seed of the first weights."""
+        super().__init__(**options)
+        self.units, self.seed = units, seed
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights; `input_shape` is that of the inputs and that of the noise."""
+        inputs = input_shape[0][-1]
+        bound = 1 / math.sqrt(inputs)  # Fortunato et al. 2018, section 3.2
+        noise = keras.initializers.Constant(FIRST_NOISE * bound)
+        shape = (inputs, self.units)
+        self.kernel = self.add_weight(
+            shape=shape, initializer=RandomUniform(-bound, bound, self.seed), name="kernel"
+        )
+        self.bias = self.add_weight(
+            shape=shape[1:], initializer=RandomUniform(-bound, bound, self.seed + 1), name="bias"
+        )
+        self.kernel_noise = self.add_weight(shape=shape, initializer=noise, name="kernel_noise")
+        self.bias_noise = self.add_weight(shape=shape[1:], initializer=noise, name="bias_noise")
+
+    def call(self, inputs: tuple[Any, Any]) -> Any:
+        """Returns [B, units] or [B, N, units] float32.
+
+        Args:
+            inputs: [B, inputs] or [B, N, inputs] float32, and the noise [B, inputs + units], or [1,
+                inputs + units] where all share it: e_in and e_out, standard normal.
+        """
+        x, noise = inputs
+        noise = ops.sign(noise) * ops.sqrt(ops.abs(noise))
+        if len(x.shape) == 3:
+            noise = ops.expand_dims(noise, 1)
+        at_inputs, at_outputs = noise[..., : x.shape[-1]], noise[..., x.shape[-1] :]
+        noisy = ops.matmul(x * at_inputs, self.kernel_noise) + self.bias_noise
+        return ops.matmul(x, self.kernel) + self.bias + noisy * at_outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make the layer anew."""
+        return {**super().get_config(), "units": self.units, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class SpectralConv2D(layers.Conv2D):
+    """A convolution whose kernel is divided by its largest singular value, Miyato et al. 2018.
+
+    That value is found by power iteration (algorithm 1 there), one round an update, from the vector
+    that the round before left. Keras's own wrapper writes the divided kernel over the one that is
+    trained, which the JAX backend does not see.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights, and the left singular vector to start from."""
+        super().build(input_shape)
+        self.singular_vector = self.add_weight(
+            shape=(self.filters,), initializer="ones", trainable=False, name="singular_vector"
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Returns the convolution; where it trains, the singular vector is improved."""
+        matrix = ops.reshape(self.kernel, (-1, self.filters))
+        right = ops.stop_gradient(_unit(ops.matmul(matrix, self.singular_vector)))
+        left = ops.stop_gradient(_unit(ops.matmul(right, matrix)))
+        if training:
+            self.singular_vector.assign(left)
+        largest = ops.sum(right * ops.matmul(matrix, left))
+        outputs = self.convolution_op(inputs, self.kernel / largest)
+        return self.activation(outputs + self.bias)
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Saves the singular vector as well, which Keras's convolutions pass over."""
+        layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        """Loads what `save_own_variables` saved."""
+        layers.Layer.load_own_variables(self, store)
+
+
+def _unit(vector: Any) -> Any:
+    """Returns a vector, [N] float32, with length 1."""
+    return vector / ops.maximum(ops.norm(vector), 1e-12)
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class CosineEmbedding(layers.Layer):
+    """Cosines of fractions, Dabney et al. 2018b, equation 4: cos(pi i f) for i from 0 to 63."""
+
+    def call(self, fractions: Any) -> Any:
+        """Returns [B, N, 64] float32 for [B, N] float32."""
+        frequencies = math.pi * ops.arange(COSINES, dtype="float32")
+        return ops.cos(ops.expand_dims(fractions, -1) * frequencies)
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class Fork(layers.Layer):
+    """Passes on what it gets, and divides the gradient that comes back by the root of 2.
+
+    Wang et al. 2016, section 4.2: two streams send their gradients to what comes before them.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the inputs."""
+        scaled = inputs / math.sqrt(2)
+        return scaled + ops.stop_gradient(inputs - scaled)
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class Duel(layers.Layer):
+    """Joins a state's value and its actions' advantages, Wang et al. 2016, equation 9."""
+
+    def call(self, inputs: tuple[Any, Any]) -> Any:
+        """Returns V + A - mean A over the actions.
+
+        Args:
+            inputs: the value, [B, 1] or [B, 1, N], and the advantages, [B, A] or [B, A, N].
+        """
+        value, advantages = inputs
+        return value + advantages - ops.mean(advantages, axis=1, keepdims=True)

@@ -1,0 +1,223 @@
+"""Presets: the settings of the systems that this program can stand for, by their names.
+
+`docs/presets.md` gives the source of each value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Preset(NamedTuple):
+    """What a preset is, and the settings in which it differs from the defaults."""
+
+    about: str
+    settings: dict[str, Any]
+
+
+# RMSProp in the papers adds up the gradients of a batch, where ours takes their mean: 32 times
+# less, so that what is added to their square is 32 * 32 times less.
+BATCH = 32
+PAPERS_RMSPROP = {
+    "optimizer": "rmsprop",
+    "learning_rate": 2.5e-4,
+    "rmsprop_decay": 0.95,
+    "rmsprop_centered": True,
+    "optimizer_epsilon": 0.01 / BATCH**2,
+}
+DQN_2015 = {
+    "envs": 1,
+    "screen": "resize",
+    "life_loss": "terminal",
+    "nothing": 0,
+    "memory": 1_000_000,
+    "pretrain": 50_000,
+    "n_step": 1,
+    "steps": 50_000_000,
+    "batch": BATCH,
+    "train_every": 4,
+    "gamma": 0.99,
+    "update": 10_000,
+    "double": False,
+    "loss": "huber",
+    "network": "nature",
+    "start": 1.0,
+    "end": 0.1,
+    "explore_steps": 1_000_000,
+    **PAPERS_RMSPROP,
+}
+TUNED_DOUBLE = {**DQN_2015, "double": True, "update": 30_000, "end": 0.01}
+DISTRIBUTIONAL = {
+    **DQN_2015,
+    "end": 0.01,
+    "optimizer": "adam",
+    "optimizer_epsilon": 0.01 / BATCH,
+}
+QUANTILES = {**DISTRIBUTIONAL, "learning_rate": 5e-5}
+
+PRESETS = {
+    "default": Preset("what we recommend for two cores and an evening", {}),
+    "script": Preset(
+        "the command-line script that this program succeeds",
+        {
+            "environment": "Pong-v0",
+            "envs": 1,
+            "screen": "crop",
+            "state_frames": "raw",
+            "life_loss": "penalty",
+            "nothing": 30,
+            "memory": 300_000,
+            "pretrain": 50_000,
+            "n_step": 1,
+            "steps": 5_000_000,
+            "train_every": 1,
+            "update": 50_000,
+            "double": False,
+            "loss": "log-cosh",
+            "optimizer": "rmsprop",
+            "learning_rate": 2.5e-4,
+            "rmsprop_decay": 0.9,
+            "optimizer_epsilon": 1e-7,
+            "network": "nature",
+            "input_scaling": False,
+            "start": 1.0,
+            "end": 0.1,
+            "explore_steps": 1_000_000,
+            "weights_layout": "channels-first",
+        },
+    ),
+    "dying-penalty": Preset(
+        "the notebook that takes 100 points for a lost life and learns after each game",
+        {
+            "environment": "SpaceInvaders-v0",
+            "envs": 1,
+            "screen": "square",
+            "frame_skip": 2,
+            "frame_max": False,
+            "reward_clip": "none",
+            "life_loss": "penalty",
+            "life_penalty": 100.0,
+            "nothing": 0,
+            "memory": 20_000,
+            "pretrain": 0,
+            "n_step": 1,
+            "games": 1_000,
+            "count_by": "games",
+            "train_every": 1,
+            "updates": 8,
+            "update": 4,
+            "double": False,
+            "loss": "mse",
+            "learning_rate": 1e-3,
+            "optimizer_epsilon": 1e-7,
+            "network": "nips",
+            "hidden_activation": "linear",
+            "start": 1.0,
+            "end": 0.1,
+            "explore_steps": 1_000,
+        },
+    ),
+    "teaching": Preset(
+        "the notebook that teaches deep Q-learning on Breakout",
+        {
+            "environment": "BreakoutDeterministic-v4",
+            "envs": 1,
+            "life_loss": "terminal",
+            "nothing": 0,
+            "memory": 10_000,
+            "pretrain": 1_000,
+            "n_step": 1,
+            "train_every": 1,
+            "update": 10_000,
+            "double": False,
+            "loss": "huber",
+            "learning_rate": 1e-5,
+            "optimizer_epsilon": 1e-7,
+            "network": "nips",
+            "start": 1.0,
+            "end": 0.1,
+            "explore_steps": 1_000_000,
+            "episode_lines": True,
+        },
+    ),
+    "dqn-2013": Preset(
+        "the first deep Q-network, without a target network (Mnih et al. 2013)",
+        {
+            **DQN_2015,
+            "screen": "crop",
+            "frame_max": False,
+            "life_loss": "none",
+            "steps": 2_500_000,
+            "train_every": 1,
+            "target_averaging": 1.0,
+            "loss": "mse",
+            "network": "nips",
+            "explore_steps": 250_000,
+        },
+    ),
+    "dqn-2015": Preset("the deep Q-network of Mnih et al. 2015", DQN_2015),
+    "double": Preset("Double DQN, tuned (van Hasselt et al. 2016)", TUNED_DOUBLE),
+    "dueling": Preset(
+        "dueling network (Wang et al. 2016)",
+        {**TUNED_DOUBLE, "dueling": True, "gradient_clip": 10.0},
+    ),
+    "prioritized": Preset(
+        "proportional prioritised replay (Schaul et al. 2016)",
+        {
+            **TUNED_DOUBLE,
+            "priority_exponent": 0.6,
+            "importance_exponent": 0.4,
+            "learning_rate": 2.5e-4 / 4,
+            "optimizer_epsilon": 0.01 / BATCH**2 / 4**2,
+        },
+    ),
+    "c51": Preset(
+        "categorical distribution of returns (Bellemare et al. 2017)",
+        {
+            **DISTRIBUTIONAL,
+            "distribution": "c51",
+            "atoms": 51,
+            "value_range": 10.0,
+            "learning_rate": 2.5e-4,
+        },
+    ),
+    "qr-dqn": Preset(
+        "quantile regression (Dabney et al. 2018a)",
+        {**QUANTILES, "distribution": "qr", "atoms": 200},
+    ),
+    "iqn": Preset(
+        "implicit quantile network (Dabney et al. 2018b)",
+        {**QUANTILES, "distribution": "iqn"},
+    ),
+    "munchausen": Preset(
+        "Munchausen DQN (Vieillard et al. 2020)",
+        {
+            **QUANTILES,
+            "munchausen": True,
+            "life_loss": "none",
+            "pretrain": 20_000,
+            "update": 8_000,
+            "explore_steps": 250_000,
+        },
+    ),
+    "rainbow": Preset(
+        "six improvements in one (Hessel et al. 2018)",
+        {
+            **DISTRIBUTIONAL,
+            "pretrain": 20_000,
+            "n_step": 3,
+            "priority_exponent": 0.5,
+            "importance_exponent": 0.4,
+            "update": 8_000,
+            "double": True,
+            "dueling": True,
+            "noisy": True,
+            "distribution": "c51",
+            "atoms": 51,
+            "value_range": 10.0,
+            "learning_rate": 6.25e-5,
+            "optimizer_epsilon": 1.5e-4,
+            "gradient_clip": 10.0,
+        },
+    ),
+}

@@ -1,0 +1,102 @@
+"""Settings as fields that carry all that the command line has to know of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import field, fields
+from types import MappingProxyType
+from typing import Any
+
+GROUPS = ("environment", "memory", "learning", "network", "exploration", "files", "watching")
+
+
+class ConfigError(ValueError):
+    """A setting out of its range, or two that do not go together, said in one line."""
+
+
+def setting(
+    default: Any,
+    *flags: str,
+    group: str,
+    help: str,
+    unit: str = "",
+    type: type | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """Returns a dataclass field that carries all that the command line needs to know of it.
+
+    Args:
+        default: the value when no flag is given; a bool makes the flag a switch.
+        *flags: the names on the command line, shortest first.
+        group: the heading of `-h` that it stands under, one of `GROUPS`.
+        help: what it does, without unit and default, which are added.
+        unit: what a number counts.
+        type: the type of the value, where the default does not tell.
+        low: the lowest value allowed, in the setting's unit.
+        high: the highest value allowed, in the setting's unit.
+        choices: the values allowed, where they are words.
+        metavar: the placeholder for the value in `-h`.
+    """
+    metadata = {
+        "flags": flags,
+        "group": group,
+        "help": help,
+        "unit": unit,
+        "type": type or default.__class__,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "metavar": metavar,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def check_range(metadata: Any, value: Any) -> None:
+    """Raises ConfigError, naming the flag and the range, where the value is not in it."""
+    flag = metadata["flags"][-1]
+    low, high = metadata["low"], metadata["high"]
+    # Written so that NaN, which compares false with everything, is refused as well.
+    if low is not None and value is not None and not low <= value <= high:
+        raise ConfigError(f"{flag} {value} is out of range: from {_number(low)} to {_number(high)}")
+    if metadata["choices"] and value not in metadata["choices"]:
+        raise ConfigError(f"{flag} {value!r}: choose from {', '.join(metadata['choices'])}")
+
+
+def _number(value: float) -> str:
+    """Returns a bound as a person writes it: 1,000,000 or 1e-09."""
+    return f"{value:,}" if isinstance(value, int) or math.floor(value) == value else f"{value:g}"
+
+
+def shown(each: Any, value: Any) -> str:
+    """Returns a setting's value as a person reads it, with its unit."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    text = f"{value:,}" if isinstance(value, int) and each.name != "seed" else str(value)
+    return f"{text} {each.metadata['unit']}".rstrip()
+
+
+def describe(config: Any, origins: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Returns the settings as the start of a run prints them, a group a paragraph.
+
+    Args:
+        config: a dataclass whose fields `setting` made.
+        origins: where values came from, by the names of fields; what is not in it is a default.
+    """
+    return "\n".join(_lines(config, origins))
+
+
+def _lines(config: Any, origins: Mapping[str, str]) -> Iterator[str]:
+    for group in GROUPS:
+        yield group
+        for each in fields(config):
+            if each.metadata["group"] == group:
+                name = each.metadata["flags"][-1].lstrip("-")
+                line = f"  {name:<20} {shown(each, getattr(config, each.name))}"
+                origin = origins.get(each.name)
+                yield f"{line:<48} ({origin})" if origin else line
