@@ -24,7 +24,7 @@ from settings import GROUPS, ConfigError
 # Flags that describe exploration: given beside --continue, they start it anew.
 SCHEDULE = {"start", "end", "explore_steps", "pretrain"}
 EPSILON = {"start", "end"}
-PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win"
+PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -58,13 +58,13 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--preset", choices=PRESETS, metavar="NAME", help=PRESET_HELP)
-    parser.add_argument("--list-presets", action=ListPresets, nargs=0, help="list them and exit")
+    parser.add_argument("--list-presets", action=ListPresets, nargs=0, help="list them")
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     for field in dataclasses.fields(Config):
         metadata = field.metadata
         options: dict[str, Any] = {"dest": field.name, "help": _help(field)}
         if metadata["type"] is bool:
-            options["action"] = argparse.BooleanOptionalAction if field.default else "store_true"
+            options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"] = metadata["type"]
             options["choices"] = metadata["choices"]
@@ -101,9 +101,10 @@ def make_config(given: dict[str, Any]) -> tuple[Config, dict[str, str]]:
     flags = {name: value for name, value in given.items() if name != "preset"}
     preset = given.get("preset")
     from_preset = PRESETS[preset].settings if preset else {}
-    config = Config(**{**from_preset, **flags})
-    if config.noisy and EPSILON & flags.keys():
+    settings = {**from_preset, **flags}
+    if settings.get("noisy") and EPSILON & flags.keys():
         raise ConfigError("--noisy explores instead of epsilon: leave out --start and --end")
+    config = Config(**settings)
     origins = dict.fromkeys(from_preset, f"preset {preset}") | dict.fromkeys(flags, "given")
     return config, origins
 

@@ -159,7 +159,7 @@ PRESETS = {
     "double": Preset("Double DQN, tuned (van Hasselt et al. 2016)", TUNED_DOUBLE),
     "dueling": Preset(
         "dueling network (Wang et al. 2016)",
-        {**TUNED_DOUBLE, "dueling": True, "gradient_clip": 10.0},
+        {**TUNED_DOUBLE, "dueling": True, "gradient_clip": 10.0, "learning_rate": 6.25e-5},
     ),
     "prioritized": Preset(
         "proportional prioritised replay (Schaul et al. 2016)",

@@ -19,7 +19,6 @@ from batch import Batch
 from config import Config
 from distributions import Mean
 from learner import Algorithm, Learner
-from networks import NETWORKS, NetworkOptions
 from targets import huber
 
 HERE = Path(__file__).parent
@@ -102,23 +101,6 @@ def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
         for name, values in expected.items():
             found = results["jax"]["same"][algorithm][name]
             np.testing.assert_allclose(found, values, atol=1e-4, err_msg=f"{algorithm} {name}")
-
-
-@pytest.mark.parametrize(("name", "parameters"), [("nature", 1_686_180), ("nips", 677_172)])
-def test_networks_have_the_papers_parameters(name: str, parameters: int) -> None:
-    network = NETWORKS[name]((84, 84, 4), 4, 0)
-    assert network.count_params() == parameters
-    assert network.output_shape == (None, 4)
-
-
-def test_layers_do_not_start_with_the_same_numbers() -> None:
-    network = NETWORKS["nature"]((84, 84, 4), 4, 0)
-    firsts = [weights.ravel()[:20] for weights in network.get_weights()[::2]]
-    directions = [first / np.abs(first).max() for first in firsts]
-    for i, one in enumerate(directions):
-        for other in directions[i + 1 :]:
-            count = min(len(one), len(other))
-            assert not np.allclose(one[:count], other[:count])
 
 
 def make_agent(seed: int = 0, **settings: Any) -> Agent:
@@ -211,3 +193,50 @@ def test_copying_makes_the_target_network_the_online_one() -> None:
     found = agent.learn(batch).td_errors
     np.testing.assert_allclose(found, np.abs(expected - taken), atol=1e-5)
     assert not np.allclose(found, first)
+
+
+def test_averaging_moves_the_target_network_with_each_update() -> None:
+    agent, batch = make_agent(target_averaging=0.25), two_rooms(np.random.default_rng(0))
+    agent.learn(batch)
+    online, target = agent.online.get_weights(), agent._target.get_weights()
+    agent.learn(batch)
+    for before, aim, after in zip(target, online, agent._target.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before + 0.25 * (aim - before), atol=1e-7)
+
+
+def test_noise_explores_and_a_played_game_has_none() -> None:
+    agent, same = make_agent(noisy=True), some_states(1).repeat(64, axis=0)
+    explored = agent.act(same, 0.0, explore=True)
+    assert len(set(explored)) > 1  # each state has noise of its own
+    assert not np.array_equal(explored, agent.act(same, 0.0, explore=True))
+    assert set(agent.act(same, 0.0)) == {agent.values(same[:1]).argmax()}
+
+
+def test_clipped_gradients_are_no_longer_than_asked() -> None:
+    steps = []
+    for clip in (0.0, 1e-3):
+        # The step of plain RMSProp that keeps nothing and hardly divides is the gradient's own.
+        agent = make_agent(
+            optimizer="rmsprop", rmsprop_decay=0.999999, optimizer_epsilon=1.0, gradient_clip=clip,
+            learning_rate=1.0,
+        )  # fmt: skip
+        before = agent.online.get_weights()
+        agent.learn(two_rooms(np.random.default_rng(0)))
+        moves = [new - old for new, old in zip(agent.online.get_weights(), before, strict=True)]
+        steps.append(np.sqrt(sum((move**2).sum() for move in moves)))
+    assert steps[0] > 1e-2
+    assert steps[1] == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("distribution", ["c51", "qr", "iqn"])
+def test_values_are_the_means_of_the_distributions(distribution: str) -> None:
+    agent, states = make_agent(distribution=distribution, atoms=11, value_range=5.0), some_states(2)
+    if distribution == "iqn":
+        fractions = np.tile((np.arange(32, dtype=np.float32) + 0.5) / 32, (2, 1))
+        expected = np.mean(agent.online({"states": states, "fractions": fractions}), axis=-1)
+    else:
+        outputs = np.array(agent.online(states))
+        chances = np.exp(outputs) / np.exp(outputs).sum(axis=-1, keepdims=True)
+        c51 = (chances * np.linspace(-5, 5, 11)).sum(axis=-1)
+        expected = c51 if distribution == "c51" else outputs.mean(axis=-1)
+    np.testing.assert_allclose(agent.values(states), expected, rtol=1e-4, atol=1e-5)

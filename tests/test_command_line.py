@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 
 import weights_file
-from config import GROUPS, Config
-from dqn_atari import main, make_parser
+from config import Config
+from dqn_atari import ListPresets, main, make_parser
 from machine import mebibytes
 from networks import nips_network
 from replay_memory import ReplayMemory
 from reward_log import read_log
+from settings import GROUPS
 
 PROGRAM = Path(__file__).parent.parent / "dqn_atari.py"
 
@@ -83,7 +84,7 @@ def test_help_is_grouped_and_tells_unit_and_default_of_every_flag(
     text = re.sub(r"\s+", " ", capsys.readouterr().out)
     assert [group for group in GROUPS if f" {group}: " not in text] == []
     for action in make_parser()._actions:
-        if not isinstance(action, argparse._HelpAction):
+        if not isinstance(action, argparse._HelpAction | ListPresets):
             assert "(default: " in (action.help or ""), action.option_strings
     for field in fields(Config):
         if field.metadata["unit"]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import GROUPS, Config, ConfigError, describe
+from config import Config
+from settings import GROUPS, ConfigError, describe
 
 FIELDS = fields(Config)
 NUMBERS = [each for each in FIELDS if each.metadata["low"] is not None]
@@ -163,6 +164,27 @@ def test_memory_too_small_for_the_environments_is_refused() -> None:
     assert Config(memory=70, batch=1, envs=10, frame_stack_size=4, n_step=3).memory == 70
 
 
+def test_munchausen_with_double_is_refused() -> None:
+    line = refusal(munchausen=True, double=True)
+    assert "--munchausen" in line
+    assert "--no-double" in line
+    assert Config(munchausen=True, double=False).munchausen
+
+
+def test_munchausen_with_rescaled_values_is_refused() -> None:
+    assert "--value-rescaling" in refusal(munchausen=True, double=False, value_rescaling=True)
+
+
+@pytest.mark.parametrize("distribution", ["c51", "qr", "iqn"])
+@pytest.mark.parametrize("loss", ["mse", "log-cosh"])
+def test_loss_of_td_errors_is_refused_where_a_distribution_is_learnt(
+    distribution: str, loss: str
+) -> None:
+    line = refusal(distribution=distribution, loss=loss)
+    assert f"--distribution {distribution}" in line
+    assert f"--loss {loss}" in line
+
+
 # ---------------------------------------------------------------- what is made of them
 
 
@@ -181,6 +203,12 @@ def test_description_has_nothing_but_groups_and_settings() -> None:
     lines = describe(Config()).splitlines()
     assert [line for line in lines if not line.startswith(" ")] == list(GROUPS)
     assert len(lines) == len(GROUPS) + len(FIELDS)
+
+
+def test_description_says_where_settings_came_from() -> None:
+    lines = describe(Config(), {"gamma": "given", "update": "preset x"}).splitlines()
+    assert [line.split("(")[1] for line in lines if "(" in line] == ["given)", "preset x)"]
+    assert [line.split()[0] for line in lines if "(" in line] == ["gamma", "update"]
 
 
 def test_description_shows_the_seed_as_it_has_to_be_typed() -> None:

@@ -1,0 +1,125 @@
+"""Measures one update of each option and of each preset, relative to plain DQN.
+
+    python3 benchmarks/algorithms.py
+    python3 benchmarks/algorithms.py --only "plain DQN" --only rainbow --rounds 5
+
+All agents are in one process and take turns, so that a machine whose speed drifts is the same for
+all; the ratio is the median over the rounds of an agent's time to that of plain DQN in the same
+round. States are of random pixels, 84×84×4, and there are 6 actions, as in Pong and in Space
+Invaders. The options are added to plain DQN with the network of 2013; "nature" and "impala" are
+plain DQN with that network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from batch import Batch
+from config import Config
+from console import libraries_quiet
+from preprocessing import state_shape
+from presets import PRESETS
+
+with libraries_quiet():
+    from agent import Agent, make_agent
+
+ACTIONS = 6
+PLAIN = "plain DQN"
+OPTIONS = {
+    PLAIN: {},
+    "--double": {"double": True},
+    "--dueling": {"dueling": True},
+    "--noisy": {"noisy": True},
+    "--distribution c51": {"distribution": "c51"},
+    "--distribution qr --atoms 200": {"distribution": "qr", "atoms": 200},
+    "--distribution iqn": {"distribution": "iqn"},
+    "--munchausen": {"munchausen": True},
+    "--value-rescaling": {"value_rescaling": True},
+    "--loss mse": {"loss": "mse"},
+    "--loss log-cosh": {"loss": "log-cosh"},
+    "--optimizer rmsprop": {"optimizer": "rmsprop"},
+    "--optimizer rmsprop --rmsprop-centered": {"optimizer": "rmsprop", "rmsprop_centered": True},
+    "--gradient-clip 10": {"gradient_clip": 10.0},
+    "--target-averaging 0.005": {"target_averaging": 0.005},
+    "--normalization layer": {"normalization": "layer"},
+    "--normalization spectral": {"normalization": "spectral"},
+    "--network-width 2": {"network_width": 2},
+    "--network nature": {"network": "nature"},
+    "--network impala": {"network": "impala"},
+}
+
+
+def contenders(only: list[str] | None) -> dict[str, Config]:
+    """Returns the settings of what is measured, plain DQN first."""
+    configs = {
+        name: Config(**{"double": False, **options})  # type: ignore[arg-type]
+        for name, options in OPTIONS.items()
+    }
+    configs |= {f"--preset {name}": Config(**preset.settings) for name, preset in PRESETS.items()}
+    return {name: each for name, each in configs.items() if only is None or name in [PLAIN, *only]}
+
+
+def random_batch(config: Config, rng: np.random.Generator) -> Batch:
+    """Returns a batch of random pixels."""
+    size, shape = config.batch, state_shape(config.screen, config.frame_stack_size)
+    return Batch(
+        s_tm1=rng.integers(256, size=(size, *shape), dtype=np.uint8),
+        a_tm1=rng.integers(ACTIONS, size=size).astype(np.int32),
+        r_t=rng.normal(size=size).astype(np.float32),
+        discount_t=np.full(size, 0.97, np.float32),
+        s_t=rng.integers(256, size=(size, *shape), dtype=np.uint8),
+        indices=np.arange(size),
+        weights=np.ones(size, np.float32),
+    )
+
+
+def milliseconds(agent: Agent, batch: Batch, updates: int) -> float:
+    """Returns the time of an update, the mean of some."""
+    started = time.perf_counter()
+    for _ in range(updates):
+        agent.learn(batch)
+    return 1e3 * (time.perf_counter() - started) / updates
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="measure this; again for more"
+    )
+    parser.add_argument("--rounds", type=int, default=15, metavar="N")
+    parser.add_argument("--updates", type=int, default=5, metavar="N", help="in each round")
+    options = parser.parse_args()
+    rng = np.random.default_rng(1)
+    agents = {}
+    for name, config in contenders(options.only).items():
+        shape = state_shape(config.screen, config.frame_stack_size)
+        agent, batch = make_agent(config, shape, ACTIONS, rng), random_batch(config, rng)
+        milliseconds(agent, batch, 2)  # compiles
+        agents[name] = agent, batch
+    taken = np.array(
+        [
+            [milliseconds(agent, batch, options.updates) for agent, batch in agents.values()]
+            for _ in range(options.rounds)
+        ]
+    )
+    ratios = np.median(taken / taken[:, :1], axis=0)
+    print("| | ms an update | relative to plain DQN |")
+    print("| --- | --- | --- |")
+    for name, median, ratio in zip(agents, np.median(taken, axis=0), ratios, strict=True):
+        print(f"| `{name}` | {median:.1f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
