@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -36,7 +37,7 @@ with libraries_quiet():
 
 ACTIONS = 6
 PLAIN = "plain DQN"
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     PLAIN: {},
     "--double": {"double": True},
     "--dueling": {"dueling": True},
@@ -62,10 +63,7 @@ OPTIONS = {
 
 def contenders(only: list[str] | None) -> dict[str, Config]:
     """Returns the settings of what is measured, plain DQN first."""
-    configs = {
-        name: Config(**{"double": False, **options})  # type: ignore[arg-type]
-        for name, options in OPTIONS.items()
-    }
+    configs = {name: Config(**{"double": False, **options}) for name, options in OPTIONS.items()}
     configs |= {f"--preset {name}": Config(**preset.settings) for name, preset in PRESETS.items()}
     return {name: each for name, each in configs.items() if only is None or name in [PLAIN, *only]}
 
