@@ -98,7 +98,7 @@ def _run(config: Config, new_schedule: bool) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # What is imported here takes seconds, which a mistake in the command line need not wait for.
-    from preprocessing import EnvironmentIdError, find_game
+    from games import EnvironmentIdError, find_game
 
     try:
         find_game(config.environment)

@@ -9,7 +9,8 @@ import numpy as np
 
 from agent import Agent, make_agent
 from config import Config
-from preprocessing import AtariEnvironments, FrameStack, find_game, state_shape
+from games import find_game
+from preprocessing import AtariEnvironments, FrameStack, state_shape
 from window import Window
 
 EMULATOR_FRAMES_PER_SECOND = 60

@@ -17,9 +17,10 @@ import numpy as np
 from agent import Agent, make_agent
 from config import Config, ConfigError, describe
 from console import Progress, StopSignals
+from games import find_game
 from machine import mebibytes
 from prefetching import Prefetcher, make_prefetcher
-from preprocessing import AtariEnvironments, FrameStack, Step, find_game, state_shape
+from preprocessing import AtariEnvironments, FrameStack, Step, state_shape
 from reward_log import Episode, RewardLog, read_log
 from window import Window
 

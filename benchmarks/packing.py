@@ -29,7 +29,9 @@ from zstandard import ZstdCompressionDict, ZstdCompressionParameters
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from preprocessing import FRAME_SIZE, AtariEnvironments, Game, find_game, game_roms
+from emulators import FRAME_SIZE
+from games import Game, find_game, game_roms
+from preprocessing import AtariEnvironments
 
 TEN = "Pong Breakout SpaceInvaders Seaquest Qbert MsPacman Enduro Riverraid BeamRider Phoenix"
 SEED, ENVIRONMENTS = 1, 2

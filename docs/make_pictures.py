@@ -29,15 +29,9 @@ import numpy as np  # noqa: E402
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle  # noqa: E402
 
 from config import Config  # noqa: E402
-from preprocessing import (  # noqa: E402
-    CROP_HEIGHT,
-    CROP_TOP,
-    FRAME_SIZE,
-    AtariEnvironments,
-    FrameStack,
-    GymnasiumEmulators,
-    find_game,
-)
+from emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators  # noqa: E402
+from games import find_game  # noqa: E402
+from preprocessing import AtariEnvironments, FrameStack  # noqa: E402
 from replay_memory import ReplayMemory  # noqa: E402
 
 FOLDER = ROOT / "res" / "theory"

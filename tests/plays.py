@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing import AtariEnvironments, find_game
+from games import find_game
+from preprocessing import AtariEnvironments
 
 
 class Step(NamedTuple):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from array_file import ArrayFile, save
 from frame_codecs import CODECS, MOST_DICTIONARIES
 from frame_store import GROUP, NAMES, PACKED_FRAME_BYTES, FrameStore, make_frame_store, most_bytes
-from preprocessing import AtariEnvironments, find_game
+from games import find_game
+from preprocessing import AtariEnvironments
 
 SHAPE = (84, 84)
 PACKED = [name for name in NAMES if name != "none"]

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from preprocessing import (
-    AtariEnvironments,
-    FrameStack,
-    Step,
-    find_game,
-)
+from games import find_game
+from preprocessing import AtariEnvironments, FrameStack, Step
 
 
 def make(

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from agent import Agent, Update, make_agent
 from batch import Batch
 from config import Config, ConfigError
+from games import find_game
 from machine import mebibytes
 from prefetching import Prefetcher
-from preprocessing import AtariEnvironments, find_game, state_shape
+from preprocessing import AtariEnvironments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
 from training import LinearSchedule, Origin, Training, train
