@@ -385,6 +385,9 @@ def test_a_large_store_takes_hardly_anything_before_it_is_filled(codec: str) -> 
 def test_a_million_frames_take_a_gigabyte_at_most() -> None:
     for codec in PACKED:
         assert most_bytes(codec, 125_000, 8, 84 * 84) < 1.1e9
+        # Frames of another size get room in proportion.
+        larger = most_bytes(codec, 125_000, 8, 160 * 160) / most_bytes(codec, 125_000, 8, 84 * 84)
+        assert larger == pytest.approx((160 / 84) ** 2, rel=0.02)
     assert most_bytes("none", 125_000, 8, 84 * 84) == 1_000_000 * 84 * 84
 
 
