@@ -29,6 +29,7 @@ class Game(NamedTuple):
     name: str  # as in ids: MsPacman
     rom: str  # as ale-py names its file: ms_pacman
     sticky_actions: float  # probability of repeating the last action
+    full_action_space: bool = False  # all 18 actions of the console, or those that the game needs
 
 
 @functools.cache

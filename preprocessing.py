@@ -1,4 +1,4 @@
-"""From a game to n environments that give frames and rewards, and from frames to states.
+"""From the settings to n environments that give frames and rewards, and from frames to states.
 
     id ──► Game ──► emulators (C++, or Gymnasium's where the game is shown) ──► AtariEnvironments
 
@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emulators import FRAME_SIZE, Emulators, GymnasiumEmulators, VectorEmulators
-from games import Game
+from config import Config
+from emulators import Emulators, GymnasiumEmulators, VectorEmulators, frame_shape
+from games import Game, find_game
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
 
@@ -21,8 +22,9 @@ MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
 class Step(NamedTuple):
     """What one step of n environments gives. `frames` are those to act on next."""
 
-    frames: np.ndarray  # [n, 84, 84] uint8; where the episode ended, the first of the next one
-    rewards: np.ndarray  # [n] float32, clipped to their sign, penalties added
+    # [n, H, W, p] uint8, p of each environment; where the episode ended, the first of the next one.
+    frames: np.ndarray
+    rewards: np.ndarray  # [n] float32, clipped, penalties added
     points: np.ndarray  # [n] float32, the game's own
     terminals: np.ndarray  # [n] bool, nothing that comes after counts for the return
     ends: np.ndarray  # [n] bool, the episode is over: game over, time limit or too many no-ops
@@ -43,7 +45,11 @@ class AtariEnvironments:
         *,
         frame_skip: int = 4,
         screen: str = "resize",
+        frame_max: bool = True,
+        raw: bool = False,
+        reward_clip: str = "sign",
         life_loss: str = "none",
+        life_penalty: float = 1.0,
         no_op_limit: int = 0,
         shown: bool = False,
     ):
@@ -54,17 +60,23 @@ class AtariEnvironments:
             count: n.
             rng: draws the seeds of the episodes.
             frame_skip: emulator frames for each step.
-            screen: "resize" or "crop".
+            screen: "resize", "crop" or "square".
+            frame_max: whether a frame is the maximum of the last two of the emulator or the last.
+            raw: whether a step gives all the emulator's frames, as they are, and not one.
+            reward_clip: what a reward is: "sign" (that of the points), "none" (the points) or a
+                number (the points, clipped to that and its negative).
             life_loss: what a lost life is: "none", "terminal" (the return ends, the game goes on)
-                or "penalty" (a reward of -1).
+                or "penalty" (`life_penalty` off the reward).
+            life_penalty: what a lost life then costs.
             no_op_limit: no-op steps allowed at the start of an episode or a life; one more gives a
                 reward of -1 and ends the episode. 0 allows any number.
             shown: whether `picture` is wanted, which takes slower emulators.
         """
         emulators = GymnasiumEmulators if shown else VectorEmulators
-        self._emulators: Emulators = emulators(game, count, frame_skip, screen)
+        self._emulators: Emulators = emulators(game, count, frame_skip, screen, frame_max, raw)
         self._rng = rng
-        self._life_loss = life_loss
+        self._reward_clip = reward_clip
+        self._life_loss, self._life_penalty = life_loss, life_penalty
         self._no_op_limit = no_op_limit
         self._max_steps = -(-MAX_FRAMES // frame_skip)
         self.num_actions = len(self._emulators.actions)
@@ -72,29 +84,31 @@ class AtariEnvironments:
         actions = self._emulators.actions
         self._no_op = actions.index("NOOP") if "NOOP" in actions else -1
         self.count = count
+        # (height, width, p) of what each environment gives at each step.
+        self.frame_shape = (*frame_shape(screen), frame_skip if raw else 1)
         self._lives = np.zeros(count, np.int32)
         self._lengths = np.zeros(count, np.int64)
         self._no_ops = np.zeros(count, np.int64)
         self._round_starts = np.ones(count, bool)
 
     def reset(self) -> np.ndarray:
-        """Starts an episode in every environment; returns its first frames, [n, 84, 84] uint8."""
+        """Starts an episode in every environment; returns its first frames, [n, H, W, p] uint8."""
         return self._start(np.ones(self.count, bool))
 
     def step(self, actions: np.ndarray) -> Step:
         """Takes one step in every environment.
 
         Args:
-            actions: [n] int, indices into the game's minimal action set.
+            actions: [n] int, indices into the game's actions.
         """
         emulation = self._emulators.step(actions)
         self._lengths += 1
-        rewards = np.sign(emulation.points)
+        rewards = clipped(emulation.points, self._reward_clip)
         lost = emulation.lives < self._lives
         self._lives = emulation.lives.copy()
         terminals = emulation.over.copy()
         if self._life_loss == "penalty":
-            rewards -= lost
+            rewards -= self._life_penalty * lost
         elif self._life_loss == "terminal":
             terminals |= lost
         stalled = self._count_no_ops(actions, lost)
@@ -135,9 +149,50 @@ class AtariEnvironments:
         return stalled
 
 
-def state_shape(stack_size: int) -> tuple[int, int, int]:
-    """Returns the (height, width, frames) of a state of so many frames."""
-    return FRAME_SIZE, FRAME_SIZE, stack_size
+def make_environments(
+    config: Config, count: int, rng: np.random.Generator, *, shown: bool, for_scores: bool = False
+) -> AtariEnvironments:
+    """Returns the environments that the settings describe.
+
+    Args:
+        config: the settings.
+        count: how many.
+        rng: draws the seeds of the episodes.
+        shown: whether the first is to be looked at.
+        for_scores: whether an episode has to be a whole game, whatever happens in it.
+
+    Raises:
+        EnvironmentIdError: there is no such game.
+    """
+    game = find_game(config.environment)._replace(full_action_space=config.full_action_space)
+    if config.sticky_actions is not None:
+        game = game._replace(sticky_actions=config.sticky_actions)
+    return AtariEnvironments(
+        game,
+        count,
+        rng,
+        frame_skip=config.frame_skip,
+        screen=config.screen,
+        frame_max=config.frame_max,
+        raw=config.state_frames == "raw",
+        reward_clip=config.reward_clip,
+        life_loss="none" if for_scores else config.life_loss,
+        life_penalty=config.life_penalty,
+        no_op_limit=0 if for_scores else config.nothing,
+        shown=shown,
+    )
+
+
+def clipped(points: np.ndarray, how: str) -> np.ndarray:
+    """Returns new rewards for points, both [n] float32; see `--reward-clip`."""
+    if how == "sign":
+        return np.sign(points)
+    return points.copy() if how == "none" else points.clip(-float(how), float(how))
+
+
+def state_shape(screen: str, stack_size: int) -> tuple[int, int, int]:
+    """Returns the (height, width, frames) of a state of so many frames of such a screen."""
+    return (*frame_shape(screen), stack_size)
 
 
 class FrameStack:
@@ -145,14 +200,28 @@ class FrameStack:
 
     # frame:  A        B        C        (A starts an episode)
     # state:  [0 0 0 A][0 0 A B][0 A B C]
+
+    A step brings p frames at once, mostly one. Where it brings k, a state is one step's frames.
     """
 
-    def __init__(self, count: int, size: int):
-        """Makes states of `size` frames for `count` environments."""
-        self.states = np.zeros((count, *state_shape(size)), np.uint8)
+    def __init__(self, count: int, frame_shape: tuple[int, int, int], size: int):
+        """Makes states of `size` frames for `count` environments.
+
+        Args:
+            count: n.
+            frame_shape: (height, width, p) of the frames of a step.
+            size: k, at least p.
+        """
+        height, width, self._new = frame_shape
+        self.states = np.zeros((count, height, width, size), np.uint8)
+
+    @property
+    def newest(self) -> np.ndarray:
+        """The frames of the last step, [n, H, W, p] uint8, written over by the next."""
+        return self.states[..., -self._new :]
 
     def push(self, frames: np.ndarray, starts: np.ndarray) -> None:
-        """Takes in [n, 84, 84] frames; `starts` ([n] bool) says which begin an episode."""
-        self.states[..., :-1] = self.states[..., 1:]
+        """Takes in [n, H, W, p] frames; `starts` ([n] bool) says which begin an episode."""
+        self.states[..., : -self._new] = self.states[..., self._new :]
         self.states[starts] = 0
-        self.states[..., -1] = frames
+        self.states[..., -self._new :] = frames

@@ -169,10 +169,10 @@ def record(game: Game, rows: int) -> np.ndarray:
     """Returns the frames of so many random steps, [rows, ENVIRONMENTS, 84, 84] uint8."""
     rng = np.random.default_rng(SEED)
     environments = AtariEnvironments(game, ENVIRONMENTS, rng)
-    frames = [environments.reset().copy()]
+    frames = [environments.reset()[..., 0].copy()]
     while len(frames) < rows:
         actions = rng.integers(environments.num_actions, size=ENVIRONMENTS)
-        frames.append(environments.step(actions).frames.copy())
+        frames.append(environments.step(actions).frames[..., 0].copy())
     environments.close()
     return np.stack(frames)
 

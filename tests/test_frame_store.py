@@ -31,10 +31,10 @@ def record(environment_id: str, rows: int) -> np.ndarray:
     """Plays two games at random; returns their frames, [rows, 2, 84, 84] uint8."""
     rng = np.random.default_rng(1)
     environments = AtariEnvironments(find_game(environment_id), 2, rng)
-    frames = [environments.reset().copy()]
+    frames = [environments.reset()[..., 0].copy()]
     while len(frames) < rows:
         actions = rng.integers(environments.num_actions, size=2)
-        frames.append(environments.step(actions).frames.copy())
+        frames.append(environments.step(actions).frames[..., 0].copy())
     environments.close()
     return np.stack(frames)
 
