@@ -32,13 +32,42 @@ class Config:
         4, "-fss", "--framestacksize", group="environment", unit="frames", low=1, high=16,
         help="newest frames that make a state",
     )  # fmt: skip
+    state_frames: str = setting(
+        "skipped", "--state-frames", group="environment", choices=("skipped", "raw"),
+        help="frames that make a state: one of each step, or all that the last step repeated its "
+        "action for, each as it is",
+    )  # fmt: skip
+    frame_max: bool = setting(
+        True, "--frame-max", group="environment",
+        help="make a step's frame the maximum of the emulator's last two, and not the last alone",
+    )  # fmt: skip
     screen: str = setting(
-        "resize", "--screen", group="environment", choices=("resize", "crop"),
-        help="how the screen becomes 84×84: resize it whole, or to 84×110 and crop rows 26 to 109",
+        "resize", "--screen", group="environment", choices=("resize", "crop", "square"),
+        help="how the screen becomes a frame: resize it whole to 84×84, or to 84×110 and crop rows "
+        "26 to 109, or keep the 160×160 pixels at its centre (grey is then the mean of the "
+        "colours, rounded down)",
+    )  # fmt: skip
+    sticky_actions: float | None = setting(
+        None, "--sticky-actions", group="environment", type=float, low=0.0, high=0.99,
+        metavar="P", unset="as the id says",
+        help="probability that the emulator repeats the last action instead of the one it is "
+        "given, at each frame (default: as the id says)",
+    )  # fmt: skip
+    full_action_space: bool = setting(
+        False, "--full-action-space", group="environment",
+        help="choose among all 18 actions of the console, not only those that the game needs",
+    )  # fmt: skip
+    reward_clip: str = setting(
+        "sign", "--reward-clip", group="environment", metavar="sign|none|BOUND",
+        help="what points are to the learner: their sign, themselves, or clipped to ±BOUND",
     )  # fmt: skip
     life_loss: str = setting(
         "terminal", "--life-loss", group="environment", choices=("none", "terminal", "penalty"),
-        help="what a lost life is to the learner: nothing, an end of the return, or a reward of -1",
+        help="what a lost life is to the learner: nothing, an end of the return, or a penalty",
+    )  # fmt: skip
+    life_penalty: float = setting(
+        1.0, "--life-penalty", group="environment", unit="of reward", low=0.0, high=1e6,
+        help="what a lost life costs with --life-loss penalty",
     )  # fmt: skip
     nothing: int = setting(
         30, "-n", "--nothing", group="environment", unit="steps", low=0, high=27_000,
@@ -267,11 +296,17 @@ class Config:
         """Checks every range, then the pairs."""
         for each in fields(self):
             check_range(each.metadata, getattr(self, each.name))
+        _check_reward_clip(self.reward_clip)
         self._check_pairs()
         self._check_memory()
 
     def _check_pairs(self) -> None:
         """Raises ConfigError where two settings make no sense together."""
+        if self.state_frames == "raw" and self.frame_stack_size != self.frame_skip:
+            raise ConfigError(
+                f"--framestacksize {self.frame_stack_size} is not --frame-skip {self.frame_skip}: "
+                "with --state-frames raw a state is the frames of one step, so make them equal"
+            )
         if self.start < self.end:
             raise ConfigError(
                 f"--start {self.start} is below --end {self.end}: epsilon decays, "
@@ -309,6 +344,11 @@ class Config:
             )
 
     @property
+    def frames_per_step(self) -> int:
+        """Frames that each step adds to the state."""
+        return self.frame_skip if self.state_frames == "raw" else 1
+
+    @property
     def log_path(self) -> Path:
         """The episode log of the run."""
         return self._path("log.txt")
@@ -320,3 +360,18 @@ class Config:
 
     def _path(self, ending: str) -> Path:
         return Path(self.out) / f"{self.environment.replace('/', '-')}_{ending}"
+
+
+def _check_reward_clip(value: str) -> None:
+    """Raises ConfigError where the value is no way to clip rewards."""
+    if value in ("sign", "none"):
+        return
+    try:
+        # Within what the float32 of a reward can tell from 0 and from infinity.
+        if 1e-6 <= float(value) <= 1e9:
+            return
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"--reward-clip {value!r}: give sign, none, or a number from 1e-06 to 1,000,000,000"
+    )

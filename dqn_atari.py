@@ -138,7 +138,7 @@ def _run(config: Config, new_schedule: bool, origins: dict[str, str]) -> int:
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # What is imported here takes seconds, which a mistake in the command line need not wait for.
-    from preprocessing import EnvironmentIdError, find_game
+    from games import EnvironmentIdError, find_game
 
     try:
         find_game(config.environment)

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent import Agent, make_agent
 from config import Config
-from preprocessing import AtariEnvironments, FrameStack, find_game, state_shape
+from preprocessing import AtariEnvironments, FrameStack, make_environments, state_shape
 from window import Window
 
 EMULATOR_FRAMES_PER_SECOND = 60
@@ -42,7 +42,7 @@ def play_games(
         The score of each game, in the order that they end in.
     """
     count = environments.count
-    stack = FrameStack(count, stack_size)
+    stack = FrameStack(count, environments.frame_shape, stack_size)
     stack.push(environments.reset(), np.ones(count, bool))
     playing = np.arange(count) < games
     started = int(playing.sum())
@@ -76,18 +76,17 @@ def play(config: Config) -> int:
     """
     window = Window(f"{config.environment}: playing") if config.render else None
     environments_seed, agent_seed = np.random.SeedSequence(config.seed).spawn(2)
-    environments = AtariEnvironments(
-        find_game(config.environment),
+    environments = make_environments(
+        config,
         # One game at a time is what a person can watch.
         1 if window else min(config.envs, config.episodes),
         np.random.default_rng(environments_seed),
-        frame_skip=config.frame_skip,
-        screen=config.screen,
         shown=window is not None,
+        for_scores=True,
     )
     agent = make_agent(
         config,
-        state_shape(config.frame_stack_size),
+        state_shape(config.screen, config.frame_stack_size),
         environments.num_actions,
         np.random.default_rng(agent_seed),
     )

@@ -13,9 +13,9 @@ from frame_codecs import CODECS
 
 NAMES = ("none", *CODECS)
 GROUP = 4  # frames of a stream that are packed together
-# Room for a packed frame, on average. With zstd every game that ale-py ships needs less; where
-# frames need more, fewer are held.
-PACKED_FRAME_BYTES = 950
+# Room for a packed frame of 84×84, on average; larger ones get as much more. With zstd every game
+# that ale-py ships needs less; where frames need more, fewer are held.
+PACKED_FRAME_BYTES, OF_FRAME_BYTES = 950, 84 * 84
 CHUNK_BYTES = 1 << 20
 LESSON = 512  # groups that a dictionary is trained on
 # Groups so much larger than those after the last lesson call for another.
@@ -133,7 +133,8 @@ class _PackedSizes:
         # No codec makes a group that it can't pack larger by more than this.
         largest = self.group_bytes + self.group_bytes // 128 + 64
         # However badly the newest frames pack, there are enough of them to learn from.
-        room = max(frames * PACKED_FRAME_BYTES, min(self.group_rows, 64) * streams * largest)
+        packed = frames * frame_bytes * PACKED_FRAME_BYTES // OF_FRAME_BYTES
+        room = max(packed, min(self.group_rows, 64) * streams * largest)
         self.chunk_bytes = max(1, min(CHUNK_BYTES, room // 32) // largest) * largest
         # One is being filled, and one is only partly of use.
         self.chunks = room // self.chunk_bytes + 2

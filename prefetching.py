@@ -13,8 +13,9 @@ from machine import available_memory, mebibytes
 from replay_memory import ReplayMemory
 
 # What the program comes to take beside the memory once all is set up, and for each transition of a
-# batch, as measured with the larger network.
+# batch, as measured with the larger network and frames of 84×84. Both grow with the frames.
 LEARNER_BYTES, LEARNER_TRANSITION_BYTES = 256 << 20, 1 << 20
+LEARNER_FRAME_PIXELS = 84 * 84
 
 
 class Prefetcher:
@@ -124,10 +125,17 @@ def make_prefetcher(
     def most_bytes(capacity: int) -> int:
         prioritized = config.priority_exponent > 0
         return ReplayMemory.most_bytes(
-            capacity, streams, frame_shape, stack_size, config.frame_codec, prioritized
+            capacity,
+            streams,
+            frame_shape,
+            stack_size,
+            config.frame_codec,
+            prioritized,
+            config.frames_per_step,
         )
 
     learner = LEARNER_BYTES + config.batch * LEARNER_TRANSITION_BYTES
+    learner = learner * height * width // LEARNER_FRAME_PIXELS
     needed, room = most_bytes(config.memory), available_memory() - learner
     if needed > room:
         largest = bisect.bisect_right(range(config.memory), room, key=most_bytes) - 1
@@ -144,6 +152,7 @@ def make_prefetcher(
         stack_size,
         config.n_step,
         config.gamma,
+        frames_per_step=config.frames_per_step,
         codec=config.frame_codec,
         priority_exponent=config.priority_exponent,
         game=config.environment,

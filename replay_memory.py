@@ -21,7 +21,7 @@ STEP = np.dtype(
         ("action", np.uint8),
         ("terminal", np.bool_),
         ("end", np.bool_),
-        ("reach", np.uint8),  # frames before this one in its episode, as far as a state goes back
+        ("reach", np.uint8),  # frames of its state before the newest that are of its episode
     ]
 )
 # States are put together for so many transitions at a time, which bounds the room that it takes.
@@ -40,6 +40,9 @@ class ReplayMemory:
         action:    a0    a1    a2    a3    (a4)     [black black D E]
         reward:    r1    r2    r3    r4    (r5)
 
+    A step may bring p frames instead of one; with p = k a state is the frames of its own step. The
+    frames are then numbered on their own: those of time t are p t to p t + p - 1.
+
     A transition can be drawn if its state and a state to bootstrap from are both in memory. The
     n-step return is cut short, and bootstrapped from where it was cut, at the newest time and where
     an episode was cut off; only the last step before such a place has nothing to bootstrap from.
@@ -56,6 +59,7 @@ class ReplayMemory:
         n_step: int,
         discount: float,
         *,
+        frames_per_step: int = 1,
         codec: str = "zstd",
         priority_exponent: float = 0.0,
         game: str = "",
@@ -69,6 +73,7 @@ class ReplayMemory:
             stack_size: k, frames in a state, at most 255.
             n_step: rewards in a return.
             discount: gamma, for each step.
+            frames_per_step: p, frames that each step brings, at most k.
             codec: how frames are packed: "none", "lz4" or "zstd".
             priority_exponent: alpha, from 0, which is uniform sampling, to 1.
             game: what is remembered; a saved memory of another game is refused.
@@ -96,9 +101,12 @@ class ReplayMemory:
         self._discounts = (discount ** np.arange(n_step + 1)).astype(np.float32)
         self._codec, self._game = codec, game
         frame_bytes = frame_shape[0] * frame_shape[1]
-        self._frames = frame_store.make_frame_store(codec, rows, streams, frame_bytes)
+        self._new = frames_per_step
+        self._frames = frame_store.make_frame_store(
+            codec, rows * frames_per_step, streams, frame_bytes
+        )
         self._steps = np.zeros((rows, streams), STEP)
-        self._next_reach = np.zeros(streams, np.uint8)
+        self._next_reach = np.full(streams, frames_per_step - 1, np.uint8)
         self._priority_exponent = priority_exponent
         # By the places of transitions in `_steps`.
         self._priorities = (
@@ -115,6 +123,7 @@ class ReplayMemory:
         stack_size: int,
         codec: str,
         prioritized: bool,
+        frames_per_step: int = 1,
     ) -> int:
         """Returns the bytes that a memory takes at most, without making one.
 
@@ -125,9 +134,10 @@ class ReplayMemory:
             stack_size: frames in a state.
             codec: how frames are packed.
             prioritized: whether the priority exponent is above 0.
+            frames_per_step: frames that each step brings.
         """
         rows, frame_bytes = capacity // streams, frame_shape[0] * frame_shape[1]
-        frames = frame_store.most_bytes(codec, rows, streams, frame_bytes)
+        frames = frame_store.most_bytes(codec, rows * frames_per_step, streams, frame_bytes)
         steps = rows * streams * STEP.itemsize
         # A leaf takes 8 bytes, the sums above all leaves a 31st part of that.
         priorities = rows * streams * 8.5 if prioritized else 0
@@ -158,7 +168,7 @@ class ReplayMemory:
         height, width, stack_size = self.state_shape
         shape, prioritized = (height, width), self._priorities is not None
         return self.most_bytes(
-            self.capacity, self._streams, shape, stack_size, self._codec, prioritized
+            self.capacity, self._streams, shape, stack_size, self._codec, prioritized, self._new
         )
 
     @property
@@ -172,12 +182,13 @@ class ReplayMemory:
     @property
     def can_sample(self) -> bool:
         """Whether there is a transition to draw, which takes a few steps."""
-        if self._oldest > self._drawable_until:
+        if self._frames.oldest > self._drawable_until:
             held = self._all()
             for newest in held[self._drawable(held)][-1:]:
                 time, stream = divmod(int(newest), self._streams)
-                self._drawable_until = time - int(self._steps["reach"][time % self._rows, stream])
-        return self._oldest <= self._drawable_until
+                reach = int(self._steps["reach"][time % self._rows, stream])
+                self._drawable_until = self._newest_frame(time) - reach
+        return self._frames.oldest <= self._drawable_until
 
     def append(
         self,
@@ -190,7 +201,8 @@ class ReplayMemory:
         """Remembers one step of all streams in place of the oldest.
 
         Args:
-            frames: [streams, H, W] uint8, the newest frame of the state that was acted on.
+            frames: [streams, H, W, p] uint8, the newest frames of the state that was acted on;
+                the last axis may be left out where it is 1.
             actions: [streams] int, what was done, from 0 to 255.
             rewards: [streams] float, what it gave.
             terminals: [streams] bool, whether nothing later counts for the return.
@@ -202,9 +214,10 @@ class ReplayMemory:
         step["reward"], step["action"] = rewards, actions
         step["terminal"], step["end"] = terminals, ends
         step["reach"] = self._next_reach
-        reach = np.minimum(self._next_reach + 1, self.state_shape[2] - 1)
-        self._next_reach = np.where(ends, 0, reach).astype(np.uint8)
-        self._frames.append(frames)
+        reach = np.minimum(self._next_reach + self._new, self.state_shape[2] - 1)
+        self._next_reach = np.where(ends, self._new - 1, reach).astype(np.uint8)
+        for number in range(self._new):
+            self._frames.append(frames.reshape(*frames.shape[:3], self._new)[..., number])
         if self._priorities:
             # What has just been given up can't be drawn, and what is new has its place.
             gone = np.arange(before * self._streams, self._oldest * self._streams)
@@ -269,12 +282,16 @@ class ReplayMemory:
 
     @property
     def _time(self) -> int:
-        return self._frames.time
+        return self._frames.time // self._new
 
     @property
     def _oldest(self) -> int:
         """The earliest time whose transitions are held."""
-        return self._frames.oldest
+        return -(-self._frames.oldest // self._new)
+
+    def _newest_frame(self, times: Any) -> Any:
+        """Returns the number of the newest frame of the states at times."""
+        return times * self._new + self._new - 1
 
     def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Returns the indices of transitions that can be drawn, [count] int64.
@@ -316,7 +333,8 @@ class ReplayMemory:
         """Returns which transitions can be drawn, [N] bool."""
         times, streams = np.divmod(indices, self._streams)
         steps = self._steps[times % self._rows, streams]
-        return self._known(steps, times) & (times - steps["reach"] >= self._oldest)
+        first_frames = self._newest_frame(times) - steps["reach"]
+        return self._known(steps, times) & (first_frames >= self._frames.oldest)
 
     def _known(self, steps: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Returns whether it is known what came of steps, given with their times, [...] bool.
@@ -349,7 +367,7 @@ class ReplayMemory:
         reach = self._steps["reach"][both % self._rows, streams]
         back = np.arange(stack_size)[:, None, None]
         # Before an episode's first frame all is black; that frame stands in for what is not read.
-        wanted = both - np.minimum(back, reach)  # [k, 2, N]
+        wanted = self._newest_frame(both) - np.minimum(back, reach)  # [k, 2, N]
         planes = self._planes[: wanted.size]
         self._frames.read(wanted.ravel(), np.broadcast_to(streams, wanted.shape).ravel(), planes)
         planes = planes.reshape(*wanted.shape, -1)
@@ -406,6 +424,7 @@ class ReplayMemory:
         return {
             "game": self._game,
             "states": list(self.state_shape),
+            "frames a step": self._new,
             "streams": self._streams,
             "capacity": self.capacity,
             "codec": self._codec,

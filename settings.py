@@ -26,6 +26,7 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
     metavar: str | None = None,
+    unset: str = "none",
 ) -> Any:
     """Returns a dataclass field that carries all that the command line needs to know of it.
 
@@ -40,6 +41,7 @@ def setting(
         high: the highest value allowed, in the setting's unit.
         choices: the values allowed, where they are words.
         metavar: the placeholder for the value in `-h`.
+        unset: what None means, in words.
     """
     metadata = {
         "flags": flags,
@@ -51,6 +53,7 @@ def setting(
         "high": high,
         "choices": choices,
         "metavar": metavar,
+        "unset": unset,
     }
     return field(default=default, metadata=metadata)
 
@@ -76,7 +79,7 @@ def shown(each: Any, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if value is None:
-        return "none"
+        return each.metadata["unset"]
     text = f"{value:,}" if isinstance(value, int) and each.name != "seed" else str(value)
     return f"{text} {each.metadata['unit']}".rstrip()
 

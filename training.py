@@ -19,7 +19,7 @@ from config import Config
 from console import Progress, StopSignals
 from machine import mebibytes
 from prefetching import Prefetcher, make_prefetcher
-from preprocessing import AtariEnvironments, FrameStack, Step, find_game, state_shape
+from preprocessing import AtariEnvironments, FrameStack, Step, make_environments, state_shape
 from reward_log import Episode, RewardLog, read_log
 from settings import ConfigError, describe
 from window import Window
@@ -99,7 +99,7 @@ class Training:
         self._earlier_seconds = origin.seconds
         self._started = time.monotonic()
         count = environments.count
-        self._stack = FrameStack(count, config.frame_stack_size)
+        self._stack = FrameStack(count, environments.frame_shape, config.frame_stack_size)
         self._rewards = np.zeros(count)
         self._scores = np.zeros(count)
         self._lengths = np.zeros(count, np.int64)
@@ -174,7 +174,7 @@ class Training:
 
     def _act(self, epsilon: float, cut: bool = False) -> Step:
         """Takes one step in all environments and remembers it; `cut` ends all episodes there."""
-        frames = self._stack.states[..., -1].copy()
+        frames = self._stack.newest.copy()
         actions = self.agent.act(self._stack.states, epsilon, explore=True)
         step = self._environments.step(actions)
         self._batches.append(frames, actions, step.rewards, step.terminals, step.ends | cut)
@@ -282,17 +282,10 @@ def assemble(config: Config, new_schedule: bool) -> Training:
     origin = _origin(config)
     seeds = np.random.SeedSequence(config.seed).spawn(3)
     environments_rng, agent_rng, memory_rng = (np.random.default_rng(seed) for seed in seeds)
-    environments = AtariEnvironments(
-        find_game(config.environment),
-        config.envs,
-        environments_rng,
-        frame_skip=config.frame_skip,
-        screen=config.screen,
-        life_loss=config.life_loss,
-        no_op_limit=config.nothing,
-        shown=window is not None,
+    environments = make_environments(
+        config, config.envs, environments_rng, shown=window is not None
     )
-    states = state_shape(config.frame_stack_size)
+    states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     if config.continue_from:
         agent.load_weights(Path(config.continue_from))

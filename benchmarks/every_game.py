@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from config import Config
-from preprocessing import game_roms
+from games import game_roms
 from training import assemble
 
 

@@ -29,7 +29,9 @@ from zstandard import ZstdCompressionDict, ZstdCompressionParameters
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from preprocessing import FRAME_SIZE, AtariEnvironments, Game, find_game, game_roms
+from emulators import FRAME_SIZE
+from games import Game, find_game, game_roms
+from preprocessing import AtariEnvironments
 
 TEN = "Pong Breakout SpaceInvaders Seaquest Qbert MsPacman Enduro Riverraid BeamRider Phoenix"
 SEED, ENVIRONMENTS = 1, 2
@@ -167,10 +169,10 @@ def record(game: Game, rows: int) -> np.ndarray:
     """Returns the frames of so many random steps, [rows, ENVIRONMENTS, 84, 84] uint8."""
     rng = np.random.default_rng(SEED)
     environments = AtariEnvironments(game, ENVIRONMENTS, rng)
-    frames = [environments.reset().copy()]
+    frames = [environments.reset()[..., 0].copy()]
     while len(frames) < rows:
         actions = rng.integers(environments.num_actions, size=ENVIRONMENTS)
-        frames.append(environments.step(actions).frames.copy())
+        frames.append(environments.step(actions).frames[..., 0].copy())
     environments.close()
     return np.stack(frames)
 

@@ -43,9 +43,9 @@ import numpy as np
 import psutil
 from ale_py.vector_env import AtariVectorEnv
 
+from games import game_roms
 from machine import available_memory
 from prefetching import Prefetcher
-from preprocessing import game_roms
 from replay_memory import ReplayMemory
 
 GAMES = ["Pong", "Breakout", "SpaceInvaders", "Seaquest", "Qbert"]

@@ -29,15 +29,9 @@ import numpy as np  # noqa: E402
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle  # noqa: E402
 
 from config import Config  # noqa: E402
-from preprocessing import (  # noqa: E402
-    CROP_HEIGHT,
-    CROP_TOP,
-    FRAME_SIZE,
-    AtariEnvironments,
-    FrameStack,
-    GymnasiumEmulators,
-    find_game,
-)
+from emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators  # noqa: E402
+from games import find_game  # noqa: E402
+from preprocessing import AtariEnvironments, FrameStack  # noqa: E402
 from replay_memory import ReplayMemory  # noqa: E402
 
 FOLDER = ROOT / "res" / "theory"
@@ -60,12 +54,12 @@ class Player:
         self._emulators = GymnasiumEmulators(found, 1, frame_skip, screen)
         self.num_actions = len(self._emulators.actions)
         start = self._emulators.reset(np.array([seed]), np.ones(1, bool))
-        self.frame = start.frames[0]
+        self.frame = start.frames[0, ..., 0]
 
     def play(self, actions: Sequence[int]) -> None:
         """Takes these actions, a step each."""
         for action in actions:
-            self.frame = self._emulators.step(np.array([action])).frames[0].copy()
+            self.frame = self._emulators.step(np.array([action])).frames[0, ..., 0]
 
     def screen(self) -> np.ndarray:
         """Returns the screen as a television would show it, [210, 160, 3] uint8."""
@@ -358,8 +352,8 @@ def random_play(game: str, streams: int, steps: int) -> tuple[ReplayMemory, list
     environments = AtariEnvironments(
         find_game(f"{game}NoFrameskip-v4"), streams, np.random.default_rng(0)
     )
-    stack = FrameStack(streams, 4)
-    memory = ReplayMemory(streams * steps, streams, (FRAME_SIZE, FRAME_SIZE), 4, 1, 0.99)
+    stack = FrameStack(streams, environments.frame_shape, 4)
+    memory = ReplayMemory(streams * steps, streams, environments.frame_shape[:2], 4, 1, 0.99)
     rng = np.random.default_rng(1)
     stack.push(environments.reset(), np.ones(streams, bool))
     states = []
@@ -367,7 +361,7 @@ def random_play(game: str, streams: int, steps: int) -> tuple[ReplayMemory, list
         states.append(stack.states.copy())
         actions = rng.integers(environments.num_actions, size=streams)
         step = environments.step(actions)
-        memory.append(states[-1][..., -1], actions, step.rewards, step.terminals, step.ends)
+        memory.append(stack.newest.copy(), actions, step.rewards, step.terminals, step.ends)
         stack.push(step.frames, step.ends)
     environments.close()
     return memory, states

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing import AtariEnvironments, find_game
+from games import find_game
+from preprocessing import AtariEnvironments
 
 
 class Step(NamedTuple):
     """What `ReplayMemory.append` takes."""
 
-    frames: np.ndarray  # [streams, H, W] uint8
+    frames: np.ndarray  # [streams, H, W(, p)] uint8
     actions: np.ndarray  # [streams] int64
     rewards: np.ndarray  # [streams] float32
     terminals: np.ndarray  # [streams] bool
@@ -35,9 +36,9 @@ def real_play(environment: str, streams: int, steps: int, seed: int) -> list[Ste
 
 
 def random_play(
-    rng: np.random.Generator, streams: int, frame_shape: tuple[int, int]
+    rng: np.random.Generator, streams: int, frame_shape: tuple[int, ...]
 ) -> Iterator[Step]:
-    """Yields steps without end: noise for frames, and every kind of end."""
+    """Yields steps without end: noise for frames, (H, W) or (H, W, p), and every kind of end."""
     while True:
         kinds = rng.choice(4, size=streams, p=[0.7, 0.1, 0.1, 0.1])  # goes on, life, over, cut
         yield Step(

@@ -185,6 +185,26 @@ def test_loss_of_td_errors_is_refused_where_a_distribution_is_learnt(
     assert f"--loss {loss}" in line
 
 
+@pytest.mark.parametrize("how", ["sign", "none", "1", "7.5", "1e-6", "1e9"])
+def test_rewards_can_be_clipped_in_these_ways(how: str) -> None:
+    assert Config(reward_clip=how).reward_clip == how
+
+
+@pytest.mark.parametrize(
+    "how", ["", "signs", "0", "-1", "nan", "inf", "-inf", "1e999", "1e-9", "1,5", "1\n2"]
+)
+def test_other_ways_to_clip_rewards_are_refused(how: str) -> None:
+    assert refusal(reward_clip=how).startswith(f"--reward-clip {how!r}: give sign, none, or")
+
+
+def test_raw_frames_make_a_state_only_if_it_is_as_many_as_a_step_has() -> None:
+    line = refusal(state_frames="raw", frame_stack_size=4, frame_skip=2)
+    assert "--framestacksize 4" in line
+    assert "--frame-skip 2" in line
+    assert Config(state_frames="raw", frame_stack_size=3, frame_skip=3).frames_per_step == 3
+    assert Config(frame_stack_size=3, frame_skip=3).frames_per_step == 1
+
+
 # ---------------------------------------------------------------- what is made of them
 
 
@@ -193,7 +213,7 @@ def test_description_has_each_setting_once_with_its_value(each: dataclasses.Fiel
     name = each.metadata["flags"][-1].removeprefix("--")
     (line,) = [line for line in describe(Config()).splitlines() if line.split()[:1] == [name]][-1:]
     shown = line.split()[1]
-    words = {"True": "on", "False": "off", "None": "none"}
+    words = {"True": "on", "False": "off", "None": each.metadata["unset"].split()[0]}
     expected = words.get(str(each.default), str(each.default))
     assert shown.replace(",", "") == expected
     assert line.endswith(each.metadata["unit"])

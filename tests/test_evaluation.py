@@ -7,7 +7,8 @@ import pytest
 
 from agent import Agent
 from evaluation import play_games
-from preprocessing import AtariEnvironments, find_game
+from games import find_game
+from preprocessing import AtariEnvironments
 
 
 def random_agent(num_actions: int) -> Agent:

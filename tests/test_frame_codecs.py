@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from frame_codecs import CODECS, DICTIONARY_SIZES, MOST_DICTIONARIES, Codec, ZstdCodec
 from frame_store import GROUP
-from preprocessing import AtariEnvironments, find_game
+from games import find_game
+from preprocessing import AtariEnvironments
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY = Path("/proc/self/status")

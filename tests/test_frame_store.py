@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from array_file import ArrayFile, save
 from frame_codecs import CODECS, MOST_DICTIONARIES
 from frame_store import GROUP, NAMES, PACKED_FRAME_BYTES, FrameStore, make_frame_store, most_bytes
-from preprocessing import AtariEnvironments, find_game
+from games import find_game
+from preprocessing import AtariEnvironments
 
 SHAPE = (84, 84)
 PACKED = [name for name in NAMES if name != "none"]
@@ -30,10 +31,10 @@ def record(environment_id: str, rows: int) -> np.ndarray:
     """Plays two games at random; returns their frames, [rows, 2, 84, 84] uint8."""
     rng = np.random.default_rng(1)
     environments = AtariEnvironments(find_game(environment_id), 2, rng)
-    frames = [environments.reset().copy()]
+    frames = [environments.reset()[..., 0].copy()]
     while len(frames) < rows:
         actions = rng.integers(environments.num_actions, size=2)
-        frames.append(environments.step(actions).frames.copy())
+        frames.append(environments.step(actions).frames[..., 0].copy())
     environments.close()
     return np.stack(frames)
 
@@ -384,6 +385,9 @@ def test_a_large_store_takes_hardly_anything_before_it_is_filled(codec: str) -> 
 def test_a_million_frames_take_a_gigabyte_at_most() -> None:
     for codec in PACKED:
         assert most_bytes(codec, 125_000, 8, 84 * 84) < 1.1e9
+        # Frames of another size get room in proportion.
+        larger = most_bytes(codec, 125_000, 8, 160 * 160) / most_bytes(codec, 125_000, 8, 84 * 84)
+        assert larger == pytest.approx((160 / 84) ** 2, rel=0.02)
     assert most_bytes("none", 125_000, 8, 84 * 84) == 1_000_000 * 84 * 84
 
 

@@ -191,16 +191,22 @@ def test_its_thread_ends_when_it_is_closed() -> None:
 # ---------------------------------------------------------------- a run
 
 
-def test_the_memory_is_as_the_settings_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("state_frames", "frames_per_step"), [("skipped", 1), ("raw", 3)])
+def test_the_memory_is_as_the_settings_say(
+    state_frames: str, frames_per_step: int, tmp_path: Path
+) -> None:
     config = Config(
         environment="Breakout-v0", envs=2, memory=301, frame_stack_size=3, n_step=2, gamma=0.9,
-        frame_codec="lz4", priority_exponent=0.5, batch=40,
+        frame_codec="lz4", priority_exponent=0.5, batch=40, frame_skip=3, state_frames=state_frames,
     )  # fmt: skip
     prefetching = make_prefetcher(config, (84, 84, 3), np.random.default_rng(5))
     memory = ReplayMemory(
-        301, 2, (84, 84), 3, 2, 0.9, codec="lz4", priority_exponent=0.5, game="Breakout-v0"
-    )
-    for step in islice(random_play(np.random.default_rng(1), 2, (84, 84)), 20):
+        301, 2, (84, 84), 3, 2, 0.9, frames_per_step=frames_per_step, codec="lz4",
+        priority_exponent=0.5, game="Breakout-v0",
+    )  # fmt: skip
+    assert prefetching.memory.max_nbytes == memory.max_nbytes
+    play = random_play(np.random.default_rng(1), 2, (84, 84, frames_per_step))
+    for step in islice(play, 20):
         prefetching.append(*step)
         memory.append(*step)
     assert_same(prefetching.take(0.3), memory.sample(40, np.random.default_rng(5), 0.3))

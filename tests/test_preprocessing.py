@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from ale_py import roms
 
+from config import Config
+from emulators import Emulation, Emulators, GymnasiumEmulators, VectorEmulators
+from games import find_game
 from preprocessing import (
     AtariEnvironments,
     FrameStack,
     Step,
-    find_game,
+    clipped,
+    make_environments,
+    state_shape,
 )
 
 
@@ -53,6 +58,23 @@ def repeat(action: int, count: int) -> np.ndarray:
         ("MsPacman-v0", 1, 60, {"frame_skip": 1}),
         ("MsPacman-v4", 1, 60, {"frame_skip": 2}),
         ("Backgammon-v4", 2, 60, {"frame_skip": 1}),
+        ("Asteroids-v0", 1, 150, {"frame_max": False, "frame_skip": 16}),
+        ("Phoenix-v4", 2, 40, {"screen": "square", "frame_skip": 2}),
+        ("Breakout-v0", 2, 250, {"raw": True, "no_op_limit": 2}),
+        ("Pong-v4", 1, 300, {"raw": True, "frame_skip": 16, "screen": "square"}),
+        (
+            "ALE/Seaquest-v5",
+            2,
+            120,
+            {
+                "screen": "square",
+                "frame_max": False,
+                "frame_skip": 16,
+                "reward_clip": "none",
+                "life_loss": "penalty",
+                "life_penalty": 100.0,
+            },
+        ),
     ],
     ids=str,
 )
@@ -86,14 +108,19 @@ def test_shown_picture_is_the_screen_of_the_game_in_colour() -> None:
 # ---------------------------------------------------------------- frames
 
 
-@pytest.mark.parametrize("screen", ["resize", "crop"])
+@pytest.mark.parametrize("screen", ["resize", "crop", "square"])
 @pytest.mark.parametrize(
-    ("environment_id", "frame_skip"), [("Breakout-v4", 4), ("BreakoutNoFrameskip-v4", 3)]
+    ("environment_id", "frame_skip", "kept"),
+    [
+        ("Breakout-v4", 4, {}),
+        ("BreakoutNoFrameskip-v4", 3, {"frame_max": False}),
+        ("BreakoutDeterministic-v4", 3, {"raw": True}),
+    ],
 )
 def test_frames_are_those_of_the_bare_emulator_skipped_once(
-    environment_id: str, frame_skip: int, screen: str
+    environment_id: str, frame_skip: int, kept: dict[str, bool], screen: str
 ) -> None:
-    environments = make(environment_id, 3, frame_skip=frame_skip, screen=screen)
+    environments = make(environment_id, 3, frame_skip=frame_skip, screen=screen, **kept)
     first = environments.reset()[0]
     actions = np.random.default_rng(1).integers(4, size=(40, 1))
     frames = [first, *(step.frames[0] for step in steps(environments, actions))]
@@ -104,23 +131,34 @@ def test_frames_are_those_of_the_bare_emulator_skipped_once(
     bare.loadROM(roms.get_rom_path("breakout"))
     buttons = bare.getMinimalActionSet()
 
+    def look() -> np.ndarray:
+        return bare.getScreenRGB() if screen == "square" else bare.getScreenGrayscale()
+
     def picture(screens: list[np.ndarray]) -> np.ndarray:
+        joined = np.max(screens, 0)
+        if screen == "square":
+            return joined[25:185].astype(int).sum(-1) // 3
         height = 110 if screen == "crop" else 84
-        image = cv2.resize(np.max(screens, 0), (84, height), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(joined, (84, height), interpolation=cv2.INTER_AREA)
         return image[26:110] if screen == "crop" else image
+
+    def planes(screens: list[np.ndarray]) -> np.ndarray:
+        if "raw" in kept:
+            return np.stack([picture([one]) for one in screens], axis=-1)
+        return picture(screens[-1:] if "frame_max" in kept else screens[-2:])[..., None]
 
     def game_after(waiting: int) -> Iterator[np.ndarray]:
         bare.reset_game()
         bare.act(buttons[1])  # FIRE
         for _ in range(waiting):
             bare.act(buttons[0])
-        yield picture([bare.getScreenGrayscale()])
+        yield planes([look()] * frame_skip)
         for (action,) in actions:
             screens = []
             for _ in range(frame_skip):
                 bare.act(buttons[action])
-                screens.append(bare.getScreenGrayscale())
-            yield picture(screens[-2:])
+                screens.append(look())
+            yield planes(screens)
 
     # Up to 30 no-ops come before the first frame; how many, only the seed knows.
     matches = [
@@ -131,19 +169,25 @@ def test_frames_are_those_of_the_bare_emulator_skipped_once(
 
 
 @pytest.mark.parametrize(
-    ("environment_id", "frame_skip"),
-    [("Pong-v0", 4), ("PongDeterministic-v4", 4), ("PongNoFrameskip-v4", 3), ("ALE/Pong-v5", 5)],
+    ("environment_id", "frame_skip", "raw"),
+    [
+        ("Pong-v0", 4, False),
+        ("PongDeterministic-v4", 4, True),
+        ("PongNoFrameskip-v4", 3, False),
+        ("ALE/Pong-v5", 5, True),
+    ],
 )
 def test_emulator_advances_by_the_frame_skip_and_no_more(
-    environment_id: str, frame_skip: int
+    environment_id: str, frame_skip: int, raw: bool
 ) -> None:
-    fast = make(environment_id, frame_skip=frame_skip)
-    shown = make(environment_id, frame_skip=frame_skip, shown=True)
+    fast = make(environment_id, frame_skip=frame_skip, raw=raw)
+    shown = make(environment_id, frame_skip=frame_skip, raw=raw, shown=True)
 
     def frame_numbers() -> tuple[int, int]:
         emulators = fast._emulators._envs  # a reset of none of the games tells where they are
         _, info = emulators.reset(seed=np.zeros(0, int), options={"reset_mask": np.zeros(1, bool)})
-        return int(info["frame_number"][0]), shown._emulators._envs[0].ale.getFrameNumber()
+        of_shown = shown._emulators._envs[0].unwrapped.ale.getFrameNumber()
+        return int(info["frame_number"][0]), of_shown
 
     fast.reset()
     shown.reset()
@@ -155,12 +199,24 @@ def test_emulator_advances_by_the_frame_skip_and_no_more(
     shown.close()
 
 
-def test_frames_are_84_by_84_bytes_for_each_environment() -> None:
-    environments = make("Pong-v0", count=3)
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ({}, (84, 84, 1)),
+        ({"screen": "crop", "raw": True, "frame_skip": 3}, (84, 84, 3)),
+        ({"screen": "square"}, (160, 160, 1)),
+    ],
+    ids=str,
+)
+def test_frames_are_bytes_of_the_shape_that_is_told(
+    settings: dict[str, object], shape: tuple[int, int, int]
+) -> None:
+    environments = make("Pong-v0", count=3, **settings)
+    assert environments.frame_shape == shape
     first = environments.reset()
     step = environments.step(np.zeros(3, int))
     for frames in (first, step.frames):
-        assert frames.shape == (3, 84, 84)
+        assert frames.shape == (3, *shape)
         assert frames.dtype == np.uint8
     assert [field.dtype for field in step[1:]] == [np.float32, np.float32, bool, bool]
     assert all(field.shape == (3,) for field in step[1:])
@@ -218,6 +274,31 @@ def test_rewards_are_clipped_to_their_sign_and_points_are_not() -> None:
             assert game.points.max() >= 10
 
 
+@pytest.mark.parametrize(
+    ("how", "bounds"), [("none", (-np.inf, np.inf)), ("7.5", (-7.5, 7.5)), ("20", (-20, 20))]
+)
+def test_rewards_are_points_clipped_as_far_as_asked_for(
+    how: str, bounds: tuple[float, float]
+) -> None:
+    environments = make("SpaceInvaders-v4", reward_clip=how)
+    environments.reset()
+    game = play(environments, 200)
+    environments.close()
+    assert len(set(game.points.ravel()) - {0}) > 2
+    np.testing.assert_array_equal(game.rewards, game.points.clip(*bounds))
+    assert game.rewards.dtype == np.float32
+
+
+def test_negative_points_are_clipped_as_well() -> None:
+    points = np.array([-30, -1, 0, 2, 30], np.float32)
+    assert clipped(points, "2").tolist() == [-2, -1, 0, 2, 2]
+    assert clipped(points, "0.5").tolist() == [-0.5, -0.5, 0, 0.5, 0.5]
+    assert clipped(points, "sign").tolist() == [-1, -1, 0, 1, 1]
+    assert clipped(points, "none").tolist() == points.tolist()
+    clipped(points, "none")[:] = 0
+    assert points.any()  # rewards are not the points themselves
+
+
 def breakout_game(**settings: object) -> Step:
     """Returns one whole game of Breakout in which FIRE alone is pressed."""
     environments = make("Breakout-v4", 4, **settings)
@@ -251,10 +332,16 @@ def test_a_lost_life_does_not_restart_the_game(plain_game: Step) -> None:
     assert game.terminals[-1]
 
 
-def test_lost_life_costs_a_reward_of_one_where_it_is_penalised(plain_game: Step) -> None:
+@pytest.mark.parametrize("penalty", [None, 0.0, 2.5, 100.0])
+def test_lost_life_costs_what_it_should_where_it_is_penalised(
+    plain_game: Step, penalty: float | None
+) -> None:
     lost = breakout_game(life_loss="terminal").terminals
-    game = breakout_game(life_loss="penalty")
-    np.testing.assert_array_equal(game.rewards, plain_game.rewards - lost)
+    given = {} if penalty is None else {"life_penalty": penalty}
+    game = breakout_game(life_loss="penalty", **given)
+    cost = 1.0 if penalty is None else penalty
+    np.testing.assert_array_equal(game.rewards, plain_game.rewards - cost * lost)
+    assert game.rewards.dtype == np.float32
     np.testing.assert_array_equal(game.points, plain_game.points)
     np.testing.assert_array_equal(game.terminals, plain_game.terminals)
     np.testing.assert_array_equal(game.ends, plain_game.ends)
@@ -368,8 +455,9 @@ def test_time_limit_ends_an_episode_without_a_terminal() -> None:
 # ---------------------------------------------------------------- stacks
 
 
-def flat(value: int) -> np.ndarray:
-    return np.full((84, 84), value, np.uint8)
+def flat(*values: int) -> np.ndarray:
+    """Returns an environment's frames of one step, [84, 84, p], each of one value."""
+    return np.full((84, 84, len(values)), values, np.uint8)
 
 
 def stack_values(stack: FrameStack) -> list[list[int]]:
@@ -377,7 +465,7 @@ def stack_values(stack: FrameStack) -> list[list[int]]:
 
 
 def test_state_is_black_before_its_episode_and_has_the_newest_frame_last() -> None:
-    stack = FrameStack(1, 4)
+    stack = FrameStack(1, (84, 84, 1), 4)
     seen = []
     for value, starts in ((1, True), (2, False), (3, False), (4, False), (5, False), (6, True)):
         stack.push(flat(value)[None], np.array([starts]))
@@ -393,7 +481,7 @@ def test_state_is_black_before_its_episode_and_has_the_newest_frame_last() -> No
 
 
 def test_state_never_crosses_the_start_of_an_episode_in_one_environment_of_several() -> None:
-    stack = FrameStack(2, 3)
+    stack = FrameStack(2, (84, 84, 1), 3)
     for value, starts in ((1, [True, True]), (2, [False, False]), (3, [True, False])):
         stack.push(np.stack([flat(value), flat(value + 10)]), np.array(starts))
     assert stack_values(stack) == [[0, 0, 3], [11, 12, 13]]
@@ -402,10 +490,21 @@ def test_state_never_crosses_the_start_of_an_episode_in_one_environment_of_sever
 
 
 def test_state_of_one_frame_is_the_newest() -> None:
-    stack = FrameStack(1, 1)
+    stack = FrameStack(1, (84, 84, 1), 1)
     for value in (1, 2):
         stack.push(flat(value)[None], np.array([False]))
     assert stack_values(stack) == [[2]]
+
+
+def test_state_takes_all_frames_of_a_step_that_brings_several() -> None:
+    whole, part = FrameStack(1, (84, 84, 3), 3), FrameStack(1, (84, 84, 3), 4)
+    seen = []
+    for values, starts in (((1, 2, 3), True), ((4, 5, 6), False), ((7, 8, 9), True)):
+        for stack in (whole, part):
+            stack.push(flat(*values)[None], np.array([starts]))
+            seen += stack_values(stack)
+            np.testing.assert_array_equal(stack.newest[0], flat(*values))
+    assert seen == [[1, 2, 3], [0, 1, 2, 3], [4, 5, 6], [3, 4, 5, 6], [7, 8, 9], [0, 7, 8, 9]]
 
 
 def test_a_game_that_counts_no_no_op_among_its_actions_is_never_stalled() -> None:
@@ -418,3 +517,179 @@ def test_a_game_that_counts_no_no_op_among_its_actions_is_never_stalled() -> Non
     environments.close()
     assert not any(step.ends.any() for step in steps)
     assert not any(step.rewards.any() for step in steps)
+
+
+# ---------------------------------------------------------------- as the settings say
+
+
+def play_a_while(environments: AtariEnvironments) -> Step:
+    """Plays at random, but with so many no-ops that some rounds begin with two."""
+    rng = np.random.default_rng(0)
+    actions = rng.choice(4, size=(120, environments.count), p=(0.4, 0.2, 0.2, 0.2))
+    return Step(*map(np.stack, zip(*steps(environments, actions), strict=True)))
+
+
+def play_as_set(for_scores: bool = False, **settings: object) -> Step:
+    """Plays with these settings, from one seed."""
+    config = Config(**{"environment": "Breakout-v0", "nothing": 0, **settings})
+    environments = make_environments(
+        config, 2, np.random.default_rng(5), shown=False, for_scores=for_scores
+    )
+    first = environments.reset()
+    shape = state_shape(config.screen, config.frame_stack_size)
+    assert first.shape == (2, *shape[:2], config.frames_per_step)
+    game = play_a_while(environments)
+    environments.close()
+    return game
+
+
+@pytest.mark.parametrize(
+    ("settings", "equal"),
+    [
+        ({"frame_skip": 7}, {"frame_skip": 7}),
+        ({"screen": "square"}, {"screen": "square"}),
+        ({"frame_max": False, "environment": "Asteroids-v0"}, {"frame_max": False}),
+        ({"state_frames": "raw"}, {"raw": True}),
+        ({"reward_clip": "0.25"}, {"reward_clip": "0.25"}),
+        (
+            {"life_loss": "penalty", "life_penalty": 3.0},
+            {"life_loss": "penalty", "life_penalty": 3},
+        ),
+        ({"life_loss": "terminal"}, {"life_loss": "terminal"}),
+        ({"nothing": 1, "life_loss": "none"}, {"no_op_limit": 1}),
+    ],
+    ids=str,
+)
+def test_settings_reach_the_environments(
+    settings: dict[str, object], equal: dict[str, object]
+) -> None:
+    settings = {"life_loss": "none", **settings}
+    environments = make(str(settings.get("environment", "Breakout-v0")), 5, count=2, **equal)
+    environments.reset()
+    expected, plain = play_a_while(environments), play_as_set(life_loss="none")
+    environments.close()
+    for got, wanted in zip(play_as_set(**settings), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    # Or the setting would say nothing.
+    assert not all(np.array_equal(*pair) for pair in zip(expected, plain, strict=True))
+
+
+def test_sticky_actions_are_as_the_id_says_unless_they_are_set() -> None:
+    as_v0, as_v4 = play_as_set().frames, play_as_set(environment="Breakout-v4").frames
+    assert not np.array_equal(as_v0, as_v4)
+    set_on = play_as_set(environment="Breakout-v4", sticky_actions=0.25)
+    np.testing.assert_array_equal(set_on.frames, as_v0)
+    np.testing.assert_array_equal(play_as_set(sticky_actions=0.0).frames, as_v4)
+    assert not np.array_equal(play_as_set(sticky_actions=0.9).frames, as_v0)
+
+
+def test_games_for_scores_are_whole() -> None:
+    changed = {"life_loss": "terminal", "nothing": 1}
+    whole = play_as_set(for_scores=True, **changed)
+    for got, wanted in zip(whole, play_as_set(life_loss="none"), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert not np.array_equal(whole.ends, play_as_set(**changed).ends)
+
+
+def test_full_action_space_is_that_of_the_console_on_both_emulators() -> None:
+    for environment_id, minimal in (("Pong-v4", 6), ("Backgammon-v4", 3)):
+        game = find_game(environment_id)
+        assert make(environment_id).num_actions == minimal
+        for shown in (False, True):
+            environments = AtariEnvironments(
+                game._replace(full_action_space=True), 1, np.random.default_rng(0), shown=shown
+            )
+            assert environments._emulators.actions == list(ale_py.Action.__members__)[:18]
+            environments.close()
+    config = Config(full_action_space=True)
+    environments = make_environments(config, 1, np.random.default_rng(0), shown=False)
+    assert environments.num_actions == 18
+    environments.close()
+
+
+@pytest.mark.parametrize("environment_id", ["Backgammon-v4", "MsPacman-v4", "Breakout-v4"])
+def test_games_with_all_actions_are_the_same_on_both_emulators(environment_id: str) -> None:
+    """Also where FIRE is no action of the game's own: then it starts the game all the same."""
+    game = find_game(environment_id)._replace(full_action_space=True)
+    played = []
+    for shown in (False, True):
+        environments = AtariEnvironments(game, 1, np.random.default_rng(3), shown=shown)
+        first = environments.reset()
+        played.append((first, *play(environments, 60)))
+        environments.close()
+    for of_fast, of_shown in zip(*played, strict=True):
+        np.testing.assert_array_equal(of_fast, of_shown)
+
+
+def test_no_ops_are_found_by_name_among_all_actions() -> None:
+    """Backgammon has none of its own, the console has."""
+    game = find_game("Backgammon-v4")._replace(full_action_space=True)
+    environments = AtariEnvironments(game, 1, np.random.default_rng(0), no_op_limit=2)
+    environments.reset()
+    ends = [bool(step.ends[0]) for step in steps(environments, repeat(0, 6))]
+    environments.close()
+    assert ends == [False, False, True] * 2
+
+
+# ---------------------------------------------------------------- all frames of a step
+
+
+def raw_emulators(**settings: object) -> Iterator[Emulators]:
+    for kind in (VectorEmulators, GymnasiumEmulators):
+        emulators = kind(find_game("Breakout-v4"), 2, 16, "resize", raw=True, **settings)
+        yield emulators
+        emulators.close()
+
+
+def test_nothing_of_a_new_game_is_seen_in_the_step_that_ends_one() -> None:
+    """The C++ emulators start a game that is over anew by themselves."""
+    actions = np.random.default_rng(2).integers(4, size=(200, 2))
+    played = []
+    for emulators in raw_emulators():
+        given = [emulators.reset(np.array([4, 9]), np.ones(2, bool))]
+        seeds = iter(range(10, 100))
+        for row in actions:
+            given.append(emulators.step(row))
+            over = given[-1].over
+            if over.any():
+                fresh = np.array([next(seeds) for _ in range(over.sum())])
+                given.append(emulators.reset(fresh, over))
+        played.append(given)
+    assert len(played[0]) == len(played[1])
+    ended = [(each, index) for each in played[0] for index in np.flatnonzero(each.over)]
+    assert len(ended) > 2
+    for fast, shown in zip(*played, strict=True):
+        for name, one, other in zip(Emulation._fields, fast, shown, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+    assert all(each.lives[index] == 0 for each, index in ended)
+    # Some end well before the last frame, and what is missing is like the last.
+    frames = np.stack([each.frames[index] for each, index in ended])
+    missing = (frames == frames[..., -1:]).all(axis=(1, 2)).sum(axis=-1)
+    assert missing.max() > 4
+
+
+def test_first_frame_of_a_game_stands_for_all() -> None:
+    for emulators in raw_emulators():
+        frames = emulators.reset(np.array([4, 9]), np.ones(2, bool)).frames
+        assert (frames == frames[..., :1]).all()
+        assert frames.shape == (2, 84, 84, 16)
+
+
+# ---------------------------------------------------------------- screens of other heights
+
+
+@pytest.mark.parametrize(("name", "height"), [("Carnival", 214), ("Pooyan", 220), ("AirRaid", 250)])
+def test_square_is_the_centre_of_a_screen_of_any_height(name: str, height: int) -> None:
+    shown = make(f"{name}-v4", screen="square", shown=True, frame_skip=3, frame_max=False)
+    fast = make(f"{name}-v4", screen="square", frame_skip=3, frame_max=False)
+    np.testing.assert_array_equal(fast.reset(), shown.reset())
+    for action in (0, 1, 2, 1):
+        frames = shown.step(np.array([action])).frames
+        np.testing.assert_array_equal(fast.step(np.array([action])).frames, frames)
+        picture = shown.picture()
+        assert picture.shape == (height, 160, 3)
+        top = (height - 160) // 2
+        wanted = picture[top : top + 160].astype(int).sum(-1) // 3
+        np.testing.assert_array_equal(frames[0, ..., 0], wanted)
+    fast.close()
+    shown.close()

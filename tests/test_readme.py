@@ -24,7 +24,7 @@ def shown_default(field: Field) -> str:
     if isinstance(field.default, bool):
         return "on" if field.default else "off"
     if field.default is None:
-        return "none"
+        return field.metadata["unset"]
     return f"{field.default:,}" if isinstance(field.default, int) else str(field.default)
 
 
@@ -33,7 +33,7 @@ def test_every_flag_stands_in_the_table_with_its_default(field: Field) -> None:
     flag = re.escape(field.metadata["flags"][-1])
     rows = re.findall(rf"^\| [^|]*`{flag}`[^|]*\|[^|]+\| ([^|]+) \| [^|]+ \|$", README, re.M)
     assert len(rows) == 1
-    assert rows[0].split(" ")[0] == shown_default(field)
+    assert rows[0].removesuffix(f" {field.metadata['unit']}") == shown_default(field)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ class NaiveMemory:
     rows: int
     stack_size: int
     n_step: int
-    frames: list[int] = field(default_factory=list)
+    frames_per_step: int = 1
+    frames: list[list[int]] = field(default_factory=list)
     actions: list[int] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     terminals: list[bool] = field(default_factory=list)
@@ -42,10 +43,11 @@ class NaiveMemory:
         start = time
         while start > 0 and not self.ends[start - 1]:
             start -= 1
-        oldest = max(start, time - self.stack_size + 1)
+        steps_seen = -(-self.stack_size // self.frames_per_step)
+        oldest = max(start, time - steps_seen + 1)
         if oldest < len(self.frames) - self.rows:
             return None
-        seen = self.frames[oldest : time + 1]
+        seen = list(chain(*self.frames[oldest : time + 1]))[-self.stack_size :]
         return [0] * (self.stack_size - len(seen)) + seen
 
     def transition(self, time: int) -> tuple | None:
@@ -88,10 +90,14 @@ class NaiveStreams:
     def remember(self, memory: ReplayMemory, step: Sequence) -> None:
         """Appends (action, reward, (terminal, end)) of each stream to the memory and to itself."""
         count = len(self.streams)
-        frames = [self.time * count + stream + 1 for stream in range(count)]
+        new = self.streams[0].frames_per_step
+        frames = [
+            [((self.time * new + number) * count + stream) + 1 for number in range(new)]
+            for stream in range(count)
+        ]
         actions, rewards, kinds = zip(*step, strict=True)
         terminals, ends = (np.array(flags, bool) for flags in zip(*kinds, strict=True))
-        pictures = np.stack([self.picture(number) for number in frames])
+        pictures = np.stack([self.shown(numbers) for numbers in frames])
         memory.append(pictures, np.array(actions), np.array(rewards, np.float32), terminals, ends)
         for stream, each in enumerate(self.streams):
             each.frames.append(frames[stream])
@@ -156,7 +162,7 @@ KINDS = [
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[int, int, int, int, list]:
+def histories(draw: st.DrawFn) -> tuple[int, int, int, int, int, list]:
     """Draws a memory's shape and the steps of its streams, with every kind of end."""
     streams = draw(st.integers(1, 3))
     stack_size = draw(st.integers(1, 4))
@@ -166,7 +172,8 @@ def histories(draw: st.DrawFn) -> tuple[int, int, int, int, list]:
     rewards = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 300.0])
     step = st.tuples(*[st.tuples(st.integers(0, 5), rewards, kinds)] * streams)
     steps = draw(st.lists(step, min_size=1, max_size=40))
-    return streams, stack_size, n_step, rows, steps
+    frames_per_step = draw(st.sampled_from([1, 1, stack_size, (stack_size + 1) // 2]))
+    return streams, stack_size, n_step, rows, frames_per_step, steps
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5])
@@ -177,14 +184,13 @@ def test_it_draws_what_a_memory_of_whole_states_would(
     codec: str, exponent: float, history: tuple, seed: int
 ) -> None:
     """Also while it is being filled, and learnt from."""
-    streams, stack_size, n_step, rows, steps = history
+    streams, stack_size, n_step, rows, frames_per_step, steps = history
     memory = ReplayMemory(
         rows * streams, streams, (2, 3), stack_size, n_step, DISCOUNT,
-        codec=codec, priority_exponent=exponent,
+        frames_per_step=frames_per_step, codec=codec, priority_exponent=exponent,
     )  # fmt: skip
-    naive = NaiveStreams(
-        [NaiveMemory(rows, stack_size, n_step) for _ in range(streams)], small_picture, exponent
-    )
+    shape = (rows, stack_size, n_step, frames_per_step)
+    naive = NaiveStreams([NaiveMemory(*shape) for _ in range(streams)], small_picture, exponent)
     rng = np.random.default_rng(seed)
     batches = [empty_batch(size, memory.state_shape) for size in (1, 5, AT_A_TIME + 1)]
     drawable: dict[int, tuple] = {}

@@ -41,7 +41,8 @@ def small(steps: int, seed: int = 0, **changes: Any) -> ReplayMemory:
     settings = SMALL | changes
     memory = ReplayMemory(**settings)
     rng = np.random.default_rng(seed)
-    play = random_play(rng, settings["streams"], settings["frame_shape"])
+    frame_shape = (*settings["frame_shape"], settings.get("frames_per_step", 1))
+    play = random_play(rng, settings["streams"], frame_shape)
     for number, step in enumerate(islice(play, steps)):
         memory.append(*step)
         learn(memory, number)
@@ -196,6 +197,7 @@ def refusal(memory: ReplayMemory, path: Path) -> str:
         ({"frame_shape": (4, 7)}, "is of states [4, 7, 3], this run of [4, 6, 3]"),
         ({"frame_shape": (6, 4)}, "is of states [6, 4, 3], this run of [4, 6, 3]"),
         ({"stack_size": 4}, "is of states [4, 6, 4], this run of [4, 6, 3]"),
+        ({"frames_per_step": 3}, "is of frames a step 3, this run of 1"),
         ({"streams": 3}, "is of streams 3, this run of 2"),
         ({"capacity": 80}, "is of capacity 80, this run of 60"),
         ({"codec": "lz4"}, "is of codec lz4, this run of zstd"),

@@ -17,7 +17,7 @@ from batch import Batch
 from config import Config, ConfigError
 from machine import mebibytes
 from prefetching import Prefetcher
-from preprocessing import AtariEnvironments, find_game, state_shape
+from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
 from training import LinearSchedule, Origin, Training, train
@@ -134,18 +134,17 @@ class Recorder(Agent):
 
 def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
     """Returns the parts of a run, put together as `train` does."""
-    environments = AtariEnvironments(
-        find_game(config.environment), config.envs, np.random.default_rng(0)
+    environments = make_environments(
+        config, config.envs, np.random.default_rng(0), shown=False, for_scores=True
     )
-    agent = make_agent(
-        config, state_shape(config.frame_stack_size), environments.num_actions,
-        np.random.default_rng(1),
-    )  # fmt: skip
+    states = state_shape(config.screen, config.frame_stack_size)
+    agent = make_agent(config, states, environments.num_actions, np.random.default_rng(1))
     agent.__class__ = Recorder
     agent.note()
     memory = ReplayMemory(
-        config.memory, config.envs, (84, 84), config.frame_stack_size, config.n_step, config.gamma
-    )
+        config.memory, config.envs, states[:2], states[2], config.n_step, config.gamma,
+        frames_per_step=config.frames_per_step,
+    )  # fmt: skip
     epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
     batches = Prefetcher(memory, config.batch, np.random.default_rng(2))
     training = Training(config, environments, agent, batches, epsilon, Origin())
@@ -207,9 +206,12 @@ def test_pretraining_is_random_or_with_continue_greedy(
     assert set(agent.epsilons[:acts]) == {epsilon}
 
 
-def test_what_is_learnt_from_is_what_was_seen() -> None:
+@pytest.mark.parametrize(
+    "changes", [{}, {"state_frames": "raw"}, {"screen": "square", "frame_skip": 2}], ids=str
+)
+def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
     """Every state of a batch is one that the agent acted on."""
-    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain": 100})
+    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain": 100, **changes})
     training, agent, _ = parts(config)
     seen = set()
 
@@ -326,8 +328,20 @@ def test_settings_device_and_bytes_are_shown_first(
 
 @pytest.mark.parametrize(
     ("environment", "changes"),
-    [("Pong-v4", {"network": "nature"}), ("ALE/MsPacman-v5", {"double": False, "envs": 1})],
-)
+    [
+        ("Pong-v4", {"network": "nature"}),
+        ("ALE/MsPacman-v5", {"double": False, "envs": 1, "full_action_space": True}),
+        # As the script that this program succeeds, and as one that penalises dying.
+        ("Pong-v0", {"state_frames": "raw", "screen": "crop", "life_loss": "penalty"}),
+        (
+            "Venture-v0",
+            {
+                "screen": "square", "frame_max": False, "frame_skip": 2, "reward_clip": "none",
+                "life_loss": "penalty", "life_penalty": 100.0, "sticky_actions": 0.0,
+            },
+        ),
+    ],
+)  # fmt: skip
 def test_other_games_and_settings_train(tmp_path: Path, environment: str, changes: dict) -> None:
     config = Config(
         **{**SMALL, "environment": environment, "steps": 200, "out": str(tmp_path), **changes}
