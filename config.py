@@ -175,6 +175,12 @@ class Config:
         help="weights to go on from, or to play with; episodes and steps count on from the log "
         "beside them (default: none)",
     )  # fmt: skip
+    weights_layout: str = setting(
+        "channels-last", "--weights-layout", group="files",
+        choices=("channels-last", "channels-first"),
+        help="where the network of --continue has its channels; a file that holds a whole model "
+        "tells itself",
+    )  # fmt: skip
     out: str = setting(
         ".", "--out", group="files", metavar="DIR",
         help="folder for the log and the weights",
@@ -222,6 +228,11 @@ class Config:
                 f"{self.frame_stack_size} frames and {self.n_step}-step returns: "
                 f"give at least {smallest} transitions"
             )
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the weights to go on from are of a network with its channels first."""
+        return self.weights_layout == "channels-first"
 
     @property
     def log_path(self) -> Path:

@@ -267,7 +267,7 @@ def assemble(config: Config, new_schedule: bool) -> Training:
     states = state_shape(config.frame_stack_size)
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     if config.continue_from:
-        agent.load_weights(Path(config.continue_from))
+        agent.load_weights(Path(config.continue_from), config.channels_first)
     batches = make_prefetcher(config, states, memory_rng)
     first_step = origin.step if new_schedule else 0
     epsilon = LinearSchedule(config.start, config.end, config.explore_steps, first_step)
