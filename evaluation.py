@@ -42,7 +42,7 @@ def play_games(
         The score of each game, in the order that they end in.
     """
     count = environments.count
-    stack = FrameStack(count, stack_size)
+    stack = FrameStack(count, stack_size, environments.frame_shape)
     stack.push(environments.reset(), np.ones(count, bool))
     playing = np.arange(count) < games
     started = int(playing.sum())

@@ -271,6 +271,8 @@ class AtariEnvironments:
     since is the state of an emulator.
     """
 
+    frame_shape = (FRAME_SIZE, FRAME_SIZE)  # height, width
+
     def __init__(
         self,
         game: Game,
@@ -383,12 +385,14 @@ class FrameStack:
     # state:  [0 0 0 A][0 0 A B][0 A B C]
     """
 
-    def __init__(self, count: int, size: int):
-        """Makes states of `size` frames for `count` environments."""
-        self.states = np.zeros((count, *state_shape(size)), np.uint8)
+    def __init__(
+        self, count: int, size: int, frame_shape: tuple[int, int] = (FRAME_SIZE, FRAME_SIZE)
+    ):
+        """Makes states of `size` frames of (height, width) for `count` environments."""
+        self.states = np.zeros((count, *frame_shape, size), np.uint8)
 
     def push(self, frames: np.ndarray, starts: np.ndarray) -> None:
-        """Takes in [n, 84, 84] frames; `starts` ([n] bool) says which begin an episode."""
+        """Takes in [n, H, W] frames; `starts` ([n] bool) says which begin an episode."""
         self.states[..., :-1] = self.states[..., 1:]
         self.states[starts] = 0
         self.states[..., -1] = frames

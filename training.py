@@ -98,7 +98,7 @@ class Training:
         self._earlier_seconds = origin.seconds
         self._started = time.monotonic()
         count = environments.count
-        self._stack = FrameStack(count, config.frame_stack_size)
+        self._stack = FrameStack(count, config.frame_stack_size, environments.frame_shape)
         self._rewards = np.zeros(count)
         self._scores = np.zeros(count)
         self._lengths = np.zeros(count, np.int64)
