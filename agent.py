@@ -110,16 +110,20 @@ class Agent:
         """
         weights_file.save(path, self.online)
 
-    def load_weights(self, path: Path) -> None:
+    def load_weights(self, path: Path, channels_first: bool = False) -> None:
         """Loads weights into both networks.
 
         Reads Keras's `.weights.h5` and `.keras` files and its older HDF5 layouts, whatever the
         file's name.
 
+        Args:
+            path: the file.
+            channels_first: whether its network has the channels first; see `weights_file.load`.
+
         Raises:
             WeightsError: the file is missing, damaged, none of these, or of another shape.
         """
-        weights_file.load(path, self.online)
+        weights_file.load(path, self.online, channels_first)
         self.copy_to_target()
 
 

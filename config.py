@@ -258,6 +258,12 @@ class Config:
         help="weights to go on from, or to play with; episodes and steps count on from the log "
         "beside them (default: none)",
     )  # fmt: skip
+    weights_layout: str = setting(
+        "channels-last", "--weights-layout", group="files",
+        choices=("channels-last", "channels-first"),
+        help="where the network of --continue has its channels; a file that holds a whole model "
+        "tells itself",
+    )  # fmt: skip
     out: str = setting(
         ".", "--out", group="files", metavar="DIR",
         help="folder for the log and the weights",
@@ -347,6 +353,11 @@ class Config:
     def frames_per_step(self) -> int:
         """Frames that each step adds to the state."""
         return self.frame_skip if self.state_frames == "raw" else 1
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the weights to go on from are of a network with its channels first."""
+        return self.weights_layout == "channels-first"
 
     @property
     def log_path(self) -> Path:

@@ -91,7 +91,7 @@ def play(config: Config) -> int:
         np.random.default_rng(agent_seed),
     )
     weights = Path(config.continue_from or config.weights_path)
-    agent.load_weights(weights)
+    agent.load_weights(weights, config.channels_first)
     print(f"{config.environment}: {config.episodes} greedy games with {weights}", flush=True)
     scores = []
     for score in play_games(

@@ -288,7 +288,7 @@ def assemble(config: Config, new_schedule: bool) -> Training:
     states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     if config.continue_from:
-        agent.load_weights(Path(config.continue_from))
+        agent.load_weights(Path(config.continue_from), config.channels_first)
     batches = make_prefetcher(config, states, memory_rng)
     epsilon = _exploration(config, origin if new_schedule else Origin())
     return Training(config, environments, agent, batches, epsilon, origin, window)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from files import replacing
 
@@ -35,11 +38,18 @@ def save(path: Path, network: keras.Model) -> None:
         network.save_weights(new)
 
 
-def load(path: Path, network: keras.Model) -> None:
+def load(path: Path, network: keras.Model, channels_first: bool = False) -> None:
     """Loads weights into a network.
 
     Reads Keras's `.weights.h5` and `.keras` files and its older HDF5 layouts, told apart by what
     is in them and not by name.
+
+    Args:
+        path: the file.
+        network: takes the weights; its convolutions have their channels last.
+        channels_first: whether the weights are of a network that has them first, so that the rows
+            of the dense kernel behind its convolutions are in another order. A file that holds a
+            whole model tells by itself, and is believed.
 
     Raises:
         OSError: there is no room for a temporary copy.
@@ -56,7 +66,11 @@ def load(path: Path, network: keras.Model) -> None:
             fits = sorted(found) == sorted(wanted)
             if fits:
                 # Keras looks at the name's end to choose the format.
-                network.load_weights(copy.rename(copy.with_name(f"copy{suffix}")))
+                named = copy.rename(copy.with_name(f"copy{suffix}"))
+                if _flattens_channels_first(named, otherwise=channels_first):
+                    _load_channels_first(named, network)
+                else:
+                    network.load_weights(named)
         except Exception as error:  # whatever the libraries raise on a damaged file
             raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
     if not fits:
@@ -107,6 +121,62 @@ def _shapes(path: Path, suffix: str) -> list[tuple[int, ...]]:
         group = file.get("model_weights", file)
         group.visititems(collect)
     return shapes
+
+
+def _flattens_channels_first(path: Path, otherwise: bool) -> bool:
+    """Returns whether the model in a file flattens its channels first.
+
+    Args:
+        path: a file by the name that Keras knows its format by.
+        otherwise: what to return where the file holds weights alone.
+    """
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            config = archive.read("config.json")
+    else:
+        with h5py.File(path) as file:
+            config = file.attrs.get("model_config")
+    if config is None:
+        return otherwise
+    # A `Flatten` that is told of channels first puts them last before it flattens.
+    formats = dict(_data_formats(json.loads(config)))
+    return formats.get("Conv2D") == "channels_first" and formats.get("Flatten") != "channels_first"
+
+
+def _data_formats(config: Any) -> Iterator[tuple[str, str]]:
+    """Yields the kind and the data format of each layer in a model's config that has one."""
+    if isinstance(config, dict):
+        layer = config.get("config")
+        if isinstance(layer, dict) and "data_format" in layer:
+            yield config["class_name"], layer["data_format"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for item in config:
+            yield from _data_formats(item)
+
+
+def _load_channels_first(path: Path, network: keras.Model) -> None:
+    """Loads the weights of a network whose channels come first into one where they come last.
+
+    A kernel of a convolution is (height, width, channels, filters) in both. The kernel of a dense
+    layer behind `Flatten` has its rows in the order that it meets them in:
+
+    # channels first:  [channel 0: (y0 x0) (y0 x1) ... ][channel 1: (y0 x0) (y0 x1) ... ]
+    # channels last:   [y0 x0: (channel 0) (channel 1) ... ][y0 x1: (channel 0) (channel 1) ... ]
+    """
+    network.load_weights(path)
+    for flatten in network.layers:
+        if not isinstance(flatten, keras.layers.Flatten):
+            continue
+        height, width, channels = flatten.input.shape[1:]
+        rows = np.arange(height * width * channels).reshape(channels, height, width)
+        order = rows.transpose(1, 2, 0).ravel()
+        for layer in network.layers:
+            if layer.weights and layer.input is flatten.output:
+                layer.set_weights(
+                    # A kernel has a row for each input; a bias has none.
+                    [array[order] if array.ndim == 2 else array for array in layer.get_weights()]
+                )
 
 
 def _mismatch(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import weights_file
 from agent import Agent
-from evaluation import play_games
+from config import Config
+from evaluation import play, play_games
 from games import find_game
+from networks import nips_network
 from preprocessing import AtariEnvironments
 
 
@@ -91,3 +96,26 @@ def test_a_game_is_whole_over_all_its_lives() -> None:
     environments.close()
     # A life takes at least 20 steps: the ball has to fall.
     assert steps > 100
+
+
+def test_weights_to_play_with_are_read_in_the_layout_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Weights said to be channels-first play as the same ones brought to channels-last."""
+    first, last = tmp_path / "first.h5", tmp_path / "last.h5"
+    network = nips_network((84, 84, 4), 9, 0)
+    weights_file.save(first, network)
+    weights_file.load(first, network, channels_first=True)
+    weights_file.save(last, network)
+
+    def scores(weights: Path, layout: str) -> list[str]:
+        config = Config(
+            environment="MsPacman-v4", seed=1, episodes=2, play=True, continue_from=str(weights),
+            weights_layout=layout,
+        )  # fmt: skip
+        assert play(config) == 0
+        return capsys.readouterr().out.splitlines()[1:]
+
+    played = scores(last, "channels-last")
+    assert scores(first, "channels-first") == played
+    assert scores(first, "channels-last") != played

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import weights_file
 from agent import Agent, Update, make_agent
 from batch import Batch
 from config import Config, ConfigError
 from machine import mebibytes
+from networks import nips_network
 from prefetching import Prefetcher
 from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
-from training import LinearSchedule, Origin, Training, train
+from training import LinearSchedule, Origin, Training, assemble, train
 
 SMALL = {
     "environment": "Breakout-v0",
@@ -248,6 +250,20 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
     # The decay of 1,000 steps is over and stays so.
     assert {episode.epsilon for episode in added} == {0.9}
     assert sorted(path.name for path in tmp_path.iterdir()) == [log.name, weights.name]
+
+
+@pytest.mark.parametrize("layout", ["channels-last", "channels-first"])
+def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
+    path, expected = tmp_path / "weights.h5", nips_network((84, 84, 4), 4, 1)
+    weights_file.save(path, nips_network((84, 84, 4), 4, 0))
+    weights_file.load(path, expected, channels_first=layout == "channels-first")
+    config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
+    training = assemble(config, new_schedule=False)
+    training.close()
+    for ours, theirs in zip(
+        training.agent.online.get_weights(), expected.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_new_schedule_starts_where_the_run_goes_on(small_run: Path, tmp_path: Path) -> None:

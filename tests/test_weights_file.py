@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tf_keras
 from keras.src.legacy.saving import legacy_h5_format
 
 import weights_file
@@ -116,6 +117,144 @@ def test_loading_leaves_the_file_as_it_is(tmp_path: Path, save: Saver) -> None:
     weights_file.load(tmp_path / "saved", network(2))
     assert (tmp_path / "saved").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+# ---------------------------------------------------------------- channels first
+
+SCRIPT_ACTIONS = 4
+SCRIPT_STATES = np.random.default_rng(1).integers(0, 256, (6, 4, 84, 84), np.uint8)
+
+
+def script_network(channels: str = "channels_first") -> tf_keras.Model:
+    """Returns the network of the script that this program succeeds, as it makes it in Keras 2.
+
+    Its convolutions have the channels first, which TensorFlow cannot run on a CPU. With
+    "channels_last" they have them last, and are put first behind the convolutions, where the script
+    flattens them: the same values from the same weights.
+    """
+    first = channels == "channels_first"
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input((4, 84, 84) if first else (84, 84, 4)),
+            tf_keras.layers.Conv2D(32, 8, 4, activation="relu", data_format=channels),
+            tf_keras.layers.Conv2D(64, 4, 2, activation="relu", data_format=channels),
+            tf_keras.layers.Conv2D(64, 3, 1, activation="relu", data_format=channels),
+            *([] if first else [tf_keras.layers.Permute((3, 1, 2))]),
+            tf_keras.layers.Flatten(),
+            tf_keras.layers.Dense(512, activation="relu"),
+            tf_keras.layers.Dense(SCRIPT_ACTIONS),
+        ]
+    )
+
+
+def script_weights() -> list[np.ndarray]:
+    """Returns weights for `script_network` that keep its values of any size apart."""
+    rng = np.random.default_rng(2)
+    return [
+        rng.normal(0, np.prod(array.shape[:-1]) ** -0.5, array.shape).astype(np.float32)
+        for array in script_network().get_weights()
+    ]
+
+
+@pytest.fixture(scope="module")
+def script_values() -> np.ndarray:
+    """Gives what the script's network makes of `SCRIPT_STATES` with `script_weights`."""
+    reference = script_network("channels_last")
+    reference.set_weights(script_weights())
+    return reference.predict_on_batch(SCRIPT_STATES.transpose(0, 2, 3, 1).astype(np.float32))
+
+
+def script_file(path: Path, save: str) -> Path:
+    """Writes `script_weights` by a method of Keras 2's models, and returns where."""
+    saved = script_network()
+    saved.set_weights(script_weights())
+    getattr(saved, save)(path / "script.h5")
+    return path / "script.h5"
+
+
+def without_input_scaling(network: keras.Model) -> keras.Model:
+    """Returns a network as it would be if it took its states unscaled, as the script does."""
+    kernel, *others = network.get_weights()
+    network.set_weights([kernel * 255, *others])
+    return network
+
+
+def loaded_script_values(path: Path, channels_first: bool) -> np.ndarray:
+    """Returns what our network makes of `SCRIPT_STATES` with the weights in a file."""
+    ours = nature_network((84, 84, 4), SCRIPT_ACTIONS, 0)
+    weights_file.load(path, ours, channels_first)
+    return without_input_scaling(ours).predict_on_batch(SCRIPT_STATES.transpose(0, 2, 3, 1))
+
+
+def test_weights_of_the_script_give_its_values(tmp_path: Path, script_values: np.ndarray) -> None:
+    path = script_file(tmp_path, "save_weights")
+    found = loaded_script_values(path, channels_first=True)
+    np.testing.assert_allclose(found, script_values, rtol=1e-4)
+
+
+def test_layout_of_weights_alone_is_what_it_is_said_to_be(
+    tmp_path: Path, script_values: np.ndarray
+) -> None:
+    path = script_file(tmp_path, "save_weights")
+    found = loaded_script_values(path, channels_first=False)
+    assert not np.allclose(found, script_values, rtol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_model_of_the_script_tells_its_layout_itself(
+    tmp_path: Path, script_values: np.ndarray, channels_first: bool
+) -> None:
+    found = loaded_script_values(script_file(tmp_path, "save"), channels_first)
+    np.testing.assert_allclose(found, script_values, rtol=1e-4)
+
+
+@pytest.mark.parametrize("save", [save_keras_2_model, save_keras_3_model])
+def test_model_with_its_channels_last_is_not_taken_for_another(tmp_path: Path, save: Saver) -> None:
+    saved, other = network(1), network(2)
+    save(tmp_path / "saved", saved)
+    weights_file.load(tmp_path / "saved", other, channels_first=True)
+    np.testing.assert_array_equal(values(other), values(saved))
+
+
+@pytest.mark.parametrize("save", [save_keras_2_model, save_keras_3_model])
+@pytest.mark.parametrize("told", [False, True])
+def test_flatten_that_is_told_of_channels_first_has_put_them_last(
+    tmp_path: Path, save: Saver, told: bool
+) -> None:
+    """Keras's `Flatten` with a data format of channels first flattens as if they were last."""
+    first = {"data_format": "channels_first"}
+    saved = keras.Sequential(
+        [
+            keras.Input((2, 36, 36)),
+            keras.layers.Conv2D(16, 8, 4, activation="relu", **first),
+            keras.layers.Conv2D(32, 4, 2, activation="relu", **first),
+            keras.layers.Flatten(**(first if told else {})),
+            keras.layers.Dense(256, activation="relu"),
+            keras.layers.Dense(3),
+        ]
+    )
+    save(tmp_path / "saved", saved)
+    into = network(2)
+    weights_file.load(tmp_path / "saved", into)
+    places = np.arange(288, dtype=np.float32).reshape(1, 32, 3, 3)  # 32 channels of 3×3
+    theirs, ours = saved.layers[-3](places)[0], places.transpose(0, 2, 3, 1).ravel()
+    rows = dict(zip(np.asarray(theirs), saved.get_weights()[4], strict=True))
+    np.testing.assert_array_equal(into.get_weights()[4], [rows[place] for place in ours])
+
+
+@pytest.mark.parametrize("save", [weights_file.save, save_keras_3_weights, save_keras_2_weights])
+def test_layout_changes_the_kernel_behind_the_convolutions_alone(
+    tmp_path: Path, save: Saver
+) -> None:
+    saved, into = network(1), network(2)
+    save(tmp_path / "saved", saved)
+    weights_file.load(tmp_path / "saved", into, channels_first=True)
+    same = [
+        np.array_equal(ours, theirs)
+        for ours, theirs in zip(into.get_weights(), saved.get_weights(), strict=True)
+    ]
+    assert same == [True] * 4 + [False] + [True] * 3
 
 
 # ---------------------------------------------------------------- what is refused
