@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -239,7 +240,9 @@ class Training:
         return episodes
 
 
-def train(config: Config, new_schedule: bool, origins: Mapping[str, str]) -> int:
+def train(
+    config: Config, new_schedule: bool, origins: Mapping[str, str] = MappingProxyType({})
+) -> int:
     """Trains as the settings say, until the steps are done or a signal asks to stop.
 
     Args:

@@ -17,6 +17,7 @@ import numpy as np
 from files import replacing
 
 HDF5_HEAD, ZIP_HEAD = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+LAYOUT = "data_format"  # the attribute by which a file of ours tells that its channels are last
 HDF5_OVERHEAD = 100_000  # bytes at most that a file is larger than the weights in it
 
 
@@ -36,6 +37,8 @@ def save(path: Path, network: keras.Model) -> None:
         # The HDF5 library may crash where a disk fills under it, so first see whether it fits.
         new.write_bytes(bytes(room))
         network.save_weights(new)
+        with h5py.File(new, "r+") as file:
+            file.attrs[LAYOUT] = "channels_last"
 
 
 def load(path: Path, network: keras.Model, channels_first: bool = False) -> None:
@@ -49,7 +52,7 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
         network: takes the weights; its convolutions have their channels last.
         channels_first: whether the weights are of a network that has them first, so that the rows
             of the dense kernel behind its convolutions are in another order. A file that holds a
-            whole model tells by itself, and is believed.
+            whole model, or that `save` wrote, tells by itself, and is believed.
 
     Raises:
         OSError: there is no room for a temporary copy.
@@ -136,6 +139,7 @@ def _flattens_channels_first(path: Path, otherwise: bool) -> bool:
     else:
         with h5py.File(path) as file:
             config = file.attrs.get("model_config")
+            otherwise = otherwise and LAYOUT not in file.attrs
     if config is None:
         return otherwise
     # A `Flatten` that is told of channels first puts them last before it flattens.

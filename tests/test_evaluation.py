@@ -102,9 +102,9 @@ def test_weights_to_play_with_are_read_in_the_layout_given(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """Weights said to be channels-first play as the same ones brought to channels-last."""
-    first, last = tmp_path / "first.h5", tmp_path / "last.h5"
+    first, last = tmp_path / "first.weights.h5", tmp_path / "last.h5"
     network = nips_network((84, 84, 4), 9, 0)
-    weights_file.save(first, network)
+    network.save_weights(first)
     weights_file.load(first, network, channels_first=True)
     weights_file.save(last, network)
 

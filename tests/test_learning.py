@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from agent import Agent, make_agent
 from config import Config
 from evaluation import play_games
 from prefetching import make_prefetcher
+from presets import PRESETS
 from training import LinearSchedule, Origin, Training
 
 # Small and quick: what a run on Atari does in hours, in seconds.
@@ -27,32 +29,38 @@ SETTINGS: dict[str, Any] = {
     "end": 0.05,
 }
 
-# What is different from the defaults, by a name for the test.
+# What is different from the defaults, by a name for the test: every option that no preset has.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "plain DQN": {"double": False, "n_step": 1},
-    "priorities": {"priority_exponent": 0.6},
-    "nature": {"network": "nature"},
-    "impala": {"network": "impala"},
-    "wide": {"network_width": 2},
-    "unscaled pixels": {"input_scaling": False, "learning_rate": 1e-4},
-    "linear hidden layer": {"hidden_activation": "linear"},
-    "layer normalization": {"normalization": "layer"},
-    "spectral normalization": {"normalization": "spectral"},
-    "dueling": {"dueling": True},
-    "noisy": {"noisy": True},
-    "c51": {"distribution": "c51", "value_range": 2.0},
-    "qr": {"distribution": "qr"},
-    "iqn": {"distribution": "iqn"},
-    "munchausen": {"munchausen": True, "double": False},
-    "rescaled values": {"value_rescaling": True},
-    "mse": {"loss": "mse"},
-    "log-cosh": {"loss": "log-cosh"},
-    "rmsprop": {"optimizer": "rmsprop"},
-    "centered rmsprop": {"optimizer": "rmsprop", "rmsprop_centered": True},
-    "clipped gradients": {"gradient_clip": 10.0},
-    "averaged target": {"target_averaging": 0.02},
-    "counted by games": {"count_by": "games", "train_every": 1, "update": 50, "explore_steps": 300},
+    "priorities and log-cosh": {"priority_exponent": 0.6, "loss": "log-cosh"},
+    "impala, spectral normalization": {
+        "network": "impala",
+        "normalization": "spectral",
+        "steps": 1_600,
+        "explore_steps": 800,
+    },
+    "wide, layer normalization": {"network_width": 2, "normalization": "layer"},
+    "averaged target, rescaled values": {"target_averaging": 0.02, "value_rescaling": True},
+}
+
+# A preset's settings of the game and of its length are for Atari.
+GROUPS = ("learning", "network", "exploration")
+OF_A_PRESET = {"n_step", "priority_exponent", "importance_exponent"} | {
+    each.name for each in fields(Config) if each.metadata["group"] in GROUPS
+}
+# What else a preset needs for this game.
+FITTED: dict[str, dict[str, Any]] = {
+    "script": {"learning_rate": 2.5e-4, "train_every": 4},  # pixels that are not scaled
+    "dying-penalty": {"train_every": 1, "updates": 2, "update": 20, "explore_steps": 300},  # games
+    "iqn": {"steps": 2_000, "explore_steps": 1_000},  # slow, but quick to learn
+}
+PRESETS_OPTIONS = {
+    name: {
+        setting: value
+        for setting, value in preset.settings.items()
+        if setting in OF_A_PRESET - SETTINGS.keys()
+    }
+    | FITTED.get(name, {})
+    for name, preset in PRESETS.items()
 }
 
 
@@ -92,7 +100,12 @@ def learnt(flags: dict[str, Any], seed: int = 1) -> float:
 
 
 @pytest.mark.parametrize("flags", OPTIONS.values(), ids=OPTIONS)
-def test_it_learns_to_catch_the_ball(flags: dict[str, Any]) -> None:
+def test_every_option_learns_to_catch_the_ball(flags: dict[str, Any]) -> None:
+    assert learnt(flags) > 0.9
+
+
+@pytest.mark.parametrize("flags", PRESETS_OPTIONS.values(), ids=PRESETS_OPTIONS)
+def test_every_preset_learns_to_catch_the_ball(flags: dict[str, Any]) -> None:
     assert learnt(flags) > 0.9
 
 

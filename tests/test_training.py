@@ -171,6 +171,61 @@ def test_updates_and_copies_keep_to_the_step_count() -> None:
     assert agent.copies == [50 + 25 * k for k in range(1, 5)]
 
 
+def test_each_time_has_as_many_updates_as_asked() -> None:
+    *_, agent, _, _ = run_with(steps=40, train_every=20, updates=3, pretrain=200)
+    assert agent.updates == [55] * 3 + [60] * 3
+
+
+def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
+    # The second no-op ends an episode here, so that there are enough of them.
+    *_, episodes, agent, _, training = run_with(
+        count_by="games", train_every=2, updates=3, update=4, explore_steps=10, games=12,
+        pretrain=200, nothing=1, steps=20_000,
+    )  # fmt: skip
+    assert 12 <= training.episode == len(episodes) < 16
+    assert training.step < 20_000
+    assert len(agent.updates) == 3 * (len(episodes) // 2)
+    assert len(agent.copies) == len(episodes) // 4
+    # Epsilon is that of the games before.
+    possible = {round(max(0.02, 1 - 0.098 * games), 6) for games in range(len(episodes))}
+    assert {round(episode.epsilon, 6) for episode in episodes} <= possible
+    assert episodes[0].epsilon == 1
+    assert episodes[-1].epsilon == pytest.approx(0.02)
+
+
+def test_phase_is_exploring_while_epsilon_falls() -> None:
+    config = Config(**{**SMALL, "steps": 2_000})
+    training, *_ = parts(config)
+    phases = {}
+    for _ in training.run():
+        phases[training.step] = training.phase
+    training.close()
+    assert {phase for step, phase in phases.items() if step < 1_000} == {"exploring"}
+    assert {phase for step, phase in phases.items() if step >= 1_000} == {"training"}
+
+
+def test_a_line_for_each_episode_tells_the_phase(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(**{**SMALL, "episode_lines": True, "progress": True, "out": str(tmp_path)})
+    train(config, new_schedule=False)
+    output = capsys.readouterr().out
+    assert "observing at random: " in output
+    pattern = r"(\w+): episode (\S+), score (\S+), memory (\S+), epsilon (\S+), step (\S+)\n"
+    lines = re.findall(pattern, output)
+    episodes = read_log(tmp_path / "Breakout-v0_log.txt").episodes
+    assert [int(line[1]) for line in lines] == [each.number for each in episodes]
+    assert [float(line[2]) for line in lines] == [each.score for each in episodes]
+    assert [int(line[5].replace(",", "")) for line in lines] == [each.steps for each in episodes]
+    assert {line[0] for line in lines} == {"exploring", "training"}
+
+
+def test_noise_takes_epsilons_place() -> None:
+    *_, agent, _, _ = run_with(noisy=True, steps=200, pretrain=200)
+    assert set(agent.epsilons[:50]) == {1.0}
+    assert set(agent.epsilons[50:]) == {0.0}
+
+
 def test_several_updates_follow_one_step_where_train_every_is_small() -> None:
     *_, agent, _, _ = run_with(steps=40, train_every=1, pretrain=200)
     assert len(agent.updates) == 40
@@ -254,8 +309,8 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("layout", ["channels-last", "channels-first"])
 def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
-    path, expected = tmp_path / "weights.h5", nips_network((84, 84, 4), 4, 1)
-    weights_file.save(path, nips_network((84, 84, 4), 4, 0))
+    path, expected = tmp_path / "some.weights.h5", nips_network((84, 84, 4), 4, 1)
+    nips_network((84, 84, 4), 4, 0).save_weights(path)
     weights_file.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
     training = assemble(config, new_schedule=False)

@@ -16,7 +16,7 @@ import tf_keras
 from keras.src.legacy.saving import legacy_h5_format
 
 import weights_file
-from networks import nature_network, nips_network
+from networks import NetworkOptions, nature_network, nips_network
 from weights_file import WeightsError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,18 +172,12 @@ def script_file(path: Path, save: str) -> Path:
     return path / "script.h5"
 
 
-def without_input_scaling(network: keras.Model) -> keras.Model:
-    """Returns a network as it would be if it took its states unscaled, as the script does."""
-    kernel, *others = network.get_weights()
-    network.set_weights([kernel * 255, *others])
-    return network
-
-
 def loaded_script_values(path: Path, channels_first: bool) -> np.ndarray:
     """Returns what our network makes of `SCRIPT_STATES` with the weights in a file."""
-    ours = nature_network((84, 84, 4), SCRIPT_ACTIONS, 0)
+    options = NetworkOptions(input_scaling=False)
+    ours = nature_network((84, 84, 4), SCRIPT_ACTIONS, 0, options)
     weights_file.load(path, ours, channels_first)
-    return without_input_scaling(ours).predict_on_batch(SCRIPT_STATES.transpose(0, 2, 3, 1))
+    return ours.predict_on_batch(SCRIPT_STATES.transpose(0, 2, 3, 1))
 
 
 def test_weights_of_the_script_give_its_values(tmp_path: Path, script_values: np.ndarray) -> None:
@@ -243,7 +237,14 @@ def test_flatten_that_is_told_of_channels_first_has_put_them_last(
     np.testing.assert_array_equal(into.get_weights()[4], [rows[place] for place in ours])
 
 
-@pytest.mark.parametrize("save", [weights_file.save, save_keras_3_weights, save_keras_2_weights])
+def test_weights_that_this_program_wrote_are_not_taken_for_the_scripts(tmp_path: Path) -> None:
+    saved, into = network(1), network(2)
+    weights_file.save(tmp_path / "saved", saved)
+    weights_file.load(tmp_path / "saved", into, channels_first=True)
+    np.testing.assert_array_equal(values(into), values(saved))
+
+
+@pytest.mark.parametrize("save", [save_keras_3_weights, save_keras_2_weights])
 def test_layout_changes_the_kernel_behind_the_convolutions_alone(
     tmp_path: Path, save: Saver
 ) -> None:
@@ -410,7 +411,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import weights_file
-from networks import nips_network
+from networks import NetworkOptions, nips_network
 network = nips_network((36, 36, 2), 3, 2)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
