@@ -1,12 +1,14 @@
-"""Trains every game that ale-py ships for a few steps, to show that none fails.
+"""Trains every game that ale-py ships, or with every preset, for a few steps: none is to fail.
 
 python3 benchmarks/every_game.py                  all games, 200 steps each, by their -v0 ids
 python3 benchmarks/every_game.py --games Pong Breakout --steps 1000
+python3 benchmarks/every_game.py --games Pong SpaceInvaders --steps 2000 --presets all
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import sys
@@ -19,16 +21,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from config import Config
 from games import game_roms
+from presets import PRESETS
 from training import assemble
 
 
-def train_a_little(environment: str, steps: int) -> str:
+def train_a_little(environment: str, steps: int, preset: str) -> str:
     """Trains one game in this process; returns what came of it in a few words.
 
     Raises:
-        AssertionError: no update was made, or a loss was not finite.
+        AssertionError: no update was made.
+        FloatingPointError: a loss was not finite.
     """
-    config = Config(environment=environment, steps=steps, memory=10_000, pretrain=80, seed=1)
+    small = {"environment": environment, "steps": steps, "memory": 10_000, "pretrain": 80}
+    config = Config(**{**PRESETS[preset].settings, **small, "seed": 1})
     training = assemble(config, new_schedule=False)
     gathered = list(training.pretrain())
     episodes = [episode for finished in training.run() for episode in finished]
@@ -44,17 +49,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", nargs="+", default=sorted(game_roms()), metavar="NAME")
     parser.add_argument("--steps", type=int, default=200, metavar="N")
+    parser.add_argument("--presets", nargs="+", default=["default"], metavar="NAME")
     options = parser.parse_args()
+    presets = list(PRESETS) if options.presets == ["all"] else options.presets
     started = time.monotonic()
     failed = []
-    for game in options.games:
+    for preset, game in itertools.product(presets, options.games):
+        name = f"{game}-v0, {preset}"
         try:
-            print(f"{game}-v0: {train_a_little(f'{game}-v0', options.steps)}", flush=True)
+            print(f"{name}: {train_a_little(f'{game}-v0', options.steps, preset)}", flush=True)
         except Exception as error:  # whatever it is, it is what we are looking for
-            failed.append(game)
-            print(f"{game}-v0: FAILED: {error!r}", flush=True)
+            failed.append(name)
+            print(f"{name}: FAILED: {error!r}", flush=True)
     seconds = time.monotonic() - started
-    print(f"{len(options.games)} games, {len(failed)} failed, {seconds:.0f} s")
+    print(f"{len(presets) * len(options.games)} runs, {len(failed)} failed, {seconds:.0f} s")
     return 1 if failed else 0
 
 
