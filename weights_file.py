@@ -74,6 +74,8 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
                     _load_channels_first(named, network)
                 else:
                     network.load_weights(named)
+        except WeightsError as error:
+            raise WeightsError(f"{path} does not fit: {error}") from error
         except Exception as error:  # whatever the libraries raise on a damaged file
             raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
     if not fits:
@@ -167,20 +169,30 @@ def _load_channels_first(path: Path, network: keras.Model) -> None:
 
     # channels first:  [channel 0: (y0 x0) (y0 x1) ... ][channel 1: (y0 x0) (y0 x1) ... ]
     # channels last:   [y0 x0: (channel 0) (channel 1) ... ][y0 x1: (channel 0) (channel 1) ... ]
+
+    Raises:
+        WeightsError: the network has something else behind `Flatten`.
     """
+    flattens = [layer for layer in network.layers if isinstance(layer, keras.layers.Flatten)]
+    behind = [
+        (layer, flatten.input.shape[1:])
+        for flatten in flattens
+        for layer in network.layers
+        if layer.weights and layer.input is flatten.output
+    ]
+    if not behind:
+        raise WeightsError(
+            "no dense layer follows this network's convolutions directly, as in that of "
+            "channels-first weights: leave out --dueling, --noisy and --distribution iqn"
+        )
     network.load_weights(path)
-    for flatten in network.layers:
-        if not isinstance(flatten, keras.layers.Flatten):
-            continue
-        height, width, channels = flatten.input.shape[1:]
+    for layer, (height, width, channels) in behind:
         rows = np.arange(height * width * channels).reshape(channels, height, width)
         order = rows.transpose(1, 2, 0).ravel()
-        for layer in network.layers:
-            if layer.weights and layer.input is flatten.output:
-                layer.set_weights(
-                    # A kernel has a row for each input; a bias has none.
-                    [array[order] if array.ndim == 2 else array for array in layer.get_weights()]
-                )
+        # A kernel has a row for each input; a bias has none.
+        layer.set_weights(
+            [array[order] if array.ndim == 2 else array for array in layer.get_weights()]
+        )
 
 
 def _mismatch(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> str:

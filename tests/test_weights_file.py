@@ -258,6 +258,21 @@ def test_layout_changes_the_kernel_behind_the_convolutions_alone(
     assert same == [True] * 4 + [False] + [True] * 3
 
 
+@pytest.mark.parametrize("option", ["dueling", "noisy", "fractions"])
+def test_layout_is_refused_where_it_could_not_be_changed(tmp_path: Path, option: str) -> None:
+    """A network with something between its convolutions and its dense layer."""
+    saved, into = (
+        nips_network(SHAPE, 3, seed, NetworkOptions(**{option: True})) for seed in (1, 2)
+    )
+    save_keras_3_weights(tmp_path / "w.h5", saved)
+    before = into.get_weights()
+    with pytest.raises(WeightsError, match="--dueling") as refused:
+        weights_file.load(tmp_path / "w.h5", into, channels_first=True)
+    assert len(str(refused.value).splitlines()) == 1
+    for ours, theirs in zip(into.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 # ---------------------------------------------------------------- what is refused
 
 
