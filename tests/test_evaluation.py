@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import weights_file
-from agent import Agent
+from agent import Agent, make_agent
 from config import Config
 from evaluation import play, play_games
 from games import find_game
@@ -17,15 +17,7 @@ from preprocessing import AtariEnvironments
 
 
 def random_agent(num_actions: int) -> Agent:
-    return Agent(
-        (84, 84, 4),
-        num_actions,
-        network="nips",
-        learning_rate=1e-4,
-        double=True,
-        batch_size=1,
-        rng=np.random.default_rng(0),
-    )
+    return make_agent(Config(), (84, 84, 4), num_actions, np.random.default_rng(0))
 
 
 def breakout(count: int) -> AtariEnvironments:
