@@ -133,7 +133,7 @@ class _PackedSizes:
         # No codec makes a group that it can't pack larger by more than this.
         largest = self.group_bytes + self.group_bytes // 128 + 64
         # However badly the newest frames pack, there are enough of them to learn from.
-        packed = frames * frame_bytes * PACKED_FRAME_BYTES // OF_FRAME_BYTES
+        packed = frames * PACKED_FRAME_BYTES * max(OF_FRAME_BYTES, frame_bytes) // OF_FRAME_BYTES
         room = max(packed, min(self.group_rows, 64) * streams * largest)
         self.chunk_bytes = max(1, min(CHUNK_BYTES, room // 32) // largest) * largest
         # One is being filled, and one is only partly of use.

@@ -51,7 +51,7 @@ OF_A_PRESET = {"n_step", "priority_exponent", "importance_exponent"} | {
 FITTED: dict[str, dict[str, Any]] = {
     "script": {"learning_rate": 2.5e-4, "train_every": 4},  # pixels that are not scaled
     "dying-penalty": {"train_every": 1, "updates": 2, "update": 20, "explore_steps": 300},  # games
-    # slow, but quick to learn
+    # Slow, but quick to learn.
     "iqn": {"steps": 2_400, "explore_steps": 1_000, "update": 100, "learning_rate": 2e-3},
 }
 PRESETS_OPTIONS = {

@@ -19,12 +19,10 @@ from config import Config
 SIZE = 44
 # By name: the same on every backend.
 SAME = {
-    "double": {"double": True},
-    "c51": {"distribution": "c51", "dueling": True, "gradient_clip": 0.1},
+    "c51": {"double": True, "distribution": "c51", "dueling": True, "gradient_clip": 0.1},
     "quantiles": {"distribution": "qr", "atoms": 20, "munchausen": True},
-    "averaged": {"target_averaging": 0.3, "optimizer": "rmsprop", "rmsprop_centered": True,
-                 "value_rescaling": True, "normalization": "layer", "loss": "log-cosh"},
-    "spectral": {"normalization": "spectral", "loss": "mse"},
+    "the rest": {"target_averaging": 0.3, "optimizer": "rmsprop", "rmsprop_centered": True,
+                 "value_rescaling": True, "normalization": "spectral", "loss": "log-cosh"},
 }  # fmt: skip
 # Each backend has random numbers of its own; these only have to run.
 RANDOM = {"noisy quantiles": {"distribution": "iqn", "noisy": True, "dueling": True}}
