@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,19 +198,16 @@ def _load_channels_first(path: Path, network: keras.Model) -> None:
 
 def _mismatch(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> str:
     """Returns in what way the shapes of a file's weights differ from those wanted."""
-    *hidden, _, _ = wanted  # the last two are the kernel and the bias of the output layer
-    rest = list(found)
-    for shape in hidden:
-        if shape not in rest:
-            return (
-                f"it is of another network, without weights of shape {shape}; "
-                f"choose the --network and --framestacksize that it was trained with"
-            )
-        rest.remove(shape)
-    outputs = [shape[0] for shape in rest if len(shape) == 1]
-    if len(rest) == 2 and outputs:
-        return f"it has values for {outputs[0]} actions, this game has {wanted[-1][0]}"
-    return f"it has {len(found)} weight arrays, this network has {len(wanted)}"
+    missing, extra = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+    if {shape[:-1] for shape in missing} == {shape[:-1] for shape in extra}:
+        theirs, ours = ({shape[-1] for shape in shapes} for shapes in (extra, missing))
+        if len(theirs) == len(ours) == 1:  # one layer's outputs, the last's, as none follows it
+            return f"it has {theirs.pop()} values for the actions, this run has {ours.pop()}"
+    shape = next(iter(missing or extra))
+    return (
+        f"it is of another network, {'without' if missing else 'with'} weights of shape {shape}; "
+        "give the --network, its options and the --framestacksize that it was trained with"
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,8 +14,8 @@ Bytes are the growth of the process's resident memory. Times are in ms: the mean
 is one step of 8 environments, and the median of `sample(32)`. Stable-Baselines3 keeps whole states,
 as many as half of the free memory holds. "learner" prints the median of what a learner waits for
 its batches while it makes real updates, "save" the time that files take. "loop" trains on Pong with
-plain and with packed frames, by turns of 80 steps in one process, at the program's defaults but for
-a memory of 100,000.
+plain and with packed frames, by turns of 80 steps in one process, at the program's defaults, with
+the memories full of frames that were played before.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
     return waits
 
 
-def loop(turns: int) -> list[float]:
+def loop(file: Path, transitions: int, turns: int) -> list[float]:
     """Returns steps/s with plain and with packed frames, and quartiles of the times' ratio."""
     from config import Config
     from console import libraries_quiet
@@ -198,11 +198,10 @@ def loop(turns: int) -> list[float]:
     runs = []
     for codec in ("none", "zstd"):
         config = Config(
-            memory=100_000, pretrain=5_000, start=0.1, end=0.1, seed=1, frame_codec=codec
+            memory=transitions, pretrain=0, start=0.1, end=0.1, seed=1, frame_codec=codec
         )
         training = assemble(config, new_schedule=False)
-        for _ in training.pretrain():
-            pass
+        fill(training.memory, recorded(file))
         runs.append(training.run())
     steps_of_all = 10
     taken = np.array(
@@ -297,9 +296,10 @@ def fill_with_play(games: list[str], transitions: int, _: Path) -> None:
         print(f"| {game} | {count:,.0f} | {size:.0f} | {counted:.0f} | {most:.0f} |", flush=True)
 
 
-def compare_loops(games: list[str], transitions: int, _: Path) -> None:
+def compare_loops(games: list[str], transitions: int, folder: Path) -> None:
     """Prints how much longer training takes with packed frames than with plain ones."""
-    plain, packed, low, middle, high = in_a_process(loop, 400)
+    for _, file in recordings(["Pong"], folder):
+        plain, packed, low, middle, high = in_a_process(loop, file, transitions, 400)
     print(
         "| steps/s, plain frames | packed | time, packed / plain: lower quartile | median | upper |"
     )

@@ -181,7 +181,7 @@ def broken(kind: str, whole: bytes) -> bytes:
         ("empty", "is empty"),
         ("cut short", "damaged"),
         ("text", "no weights file"),
-        ("other game", "it has values for 6 actions, this game has 4"),
+        ("other game", "it has 6 values for the actions, this run has 4"),
     ],
 )
 def test_weights_that_cannot_be_used_end_in_one_line_and_status_1(
