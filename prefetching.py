@@ -27,7 +27,8 @@ class Prefetcher:
 
     Whatever changes the memory goes through here as well, and waits until no batch is being put
     together. So which transitions an update sees is fixed by the order of calls, and not by timing:
-    a batch is what the memory held when the batch before was taken, one update ago.
+    a batch is what the memory held when the batch before was taken, one update ago, or when
+    `prepare` was called.
     """
 
     def __init__(
@@ -53,23 +54,43 @@ class Prefetcher:
         self._arrays = [empty_batch(batch_size, memory.state_shape) for _ in range(2)]
         self._next: Future[Batch] | None = None
 
-    def take(self, importance_exponent: float) -> Batch:
+    def take(self, importance_exponent: float, ahead: bool = True) -> Batch:
         """Returns a batch, whose arrays are filled anew after the next call, and draws the next.
 
         Args:
             importance_exponent: of the batch that is drawn now; see `ReplayMemory.sample`.
+            ahead: whether to draw the next at once, or to leave that to `prepare`.
 
         Raises:
             ValueError: the memory holds no transition to draw.
         """
-        if self._next is None:
-            self._draw(importance_exponent)
+        self.prepare(importance_exponent)
         assert self._next is not None
         # Where this fails, the next call draws anew.
         drawn, self._next = self._next, None
         batch = drawn.result()
-        self._draw(importance_exponent)
+        if ahead:
+            self.prepare(importance_exponent)
         return batch
+
+    def prepare(self, importance_exponent: float) -> None:
+        """Draws the next batch, if that has not been done yet.
+
+        Args:
+            importance_exponent: of that batch.
+        """
+        if self._next is not None:
+            return
+        self._arrays.reverse()
+        arguments = (self._batch_size, self._rng, importance_exponent, self._arrays[0])
+        if self._thread:
+            self._next = self._thread.submit(self.memory.sample, *arguments)
+        else:
+            self._next = Future()
+            try:
+                self._next.set_result(self.memory.sample(*arguments))
+            except ValueError as error:
+                self._next.set_exception(error)  # as a thread does, for the call that takes it
 
     def append(
         self,
@@ -92,18 +113,6 @@ class Prefetcher:
         """Ends the thread."""
         if self._thread:
             self._thread.shutdown()
-
-    def _draw(self, importance_exponent: float) -> None:
-        self._arrays.reverse()
-        arguments = (self._batch_size, self._rng, importance_exponent, self._arrays[0])
-        if self._thread:
-            self._next = self._thread.submit(self.memory.sample, *arguments)
-        else:
-            self._next = Future()
-            try:
-                self._next.set_result(self.memory.sample(*arguments))
-            except ValueError as error:
-                self._next.set_exception(error)  # as a thread does, for the call that takes it
 
     def _settle(self) -> None:
         """Waits until no batch is being put together."""

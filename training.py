@@ -136,6 +136,7 @@ class Training:
         self._start_episodes()
         while not self._is_over:
             self.epsilon = self._epsilon(self._count)
+            self._prepare()
             step = self._act(self.epsilon)
             before = self._count
             self.step += self._environments.count
@@ -186,16 +187,28 @@ class Training:
 
     def _learn(self, before: int, now: int) -> None:
         """Makes the updates and copies that are due as the count goes from `before` to `now`."""
+        last = now // self._config.train_every * self._config.train_every
         for count in range(before + 1, now + 1):
             if count % self._config.train_every == 0 and self._can_learn():
-                for _ in range(self._config.updates):
-                    self._update()
+                for update in range(self._config.updates, 0, -1):
+                    self._update(ahead=count < last or update > 1)
             if count % self._config.update == 0 and not self._config.target_averaging:
                 self.agent.copy_to_target()
 
-    def _update(self) -> None:
-        """Makes one update."""
-        batch = self._batches.take(self._importance(self.step))
+    def _prepare(self) -> None:
+        """Draws the batch of the first update after the next step, if one is known to follow.
+
+        Its frames are unpacked while the emulators work; during an update, for which there is no
+        other time to prepare the one after it, that would slow the update down.
+        """
+        next_count = self.step + self._environments.count
+        follows = next_count // self._config.train_every > self.step // self._config.train_every
+        if follows and not self._by_games and self._can_learn():
+            self._batches.prepare(self._importance(next_count))
+
+    def _update(self, ahead: bool) -> None:
+        """Makes one update; `ahead` has the next batch drawn and unpacked meanwhile."""
+        batch = self._batches.take(self._importance(self.step), ahead)
         update = self.agent.learn(batch)
         if not math.isfinite(update.loss):
             raise FloatingPointError(

@@ -31,7 +31,6 @@ SETTINGS: dict[str, Any] = {
 
 # What is different from the defaults, by a name for the test: every option that no preset has.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "priorities and log-cosh": {"priority_exponent": 0.6, "loss": "log-cosh"},
     "impala, spectral normalization": {
         "network": "impala",
         "normalization": "spectral",
@@ -50,9 +49,9 @@ OF_A_PRESET = {"n_step", "priority_exponent", "importance_exponent"} | {
 # What else a preset needs for this game.
 FITTED: dict[str, dict[str, Any]] = {
     "script": {"learning_rate": 2.5e-4, "train_every": 4},  # pixels that are not scaled
-    "dying-penalty": {"train_every": 1, "updates": 2, "update": 20, "explore_steps": 300},  # games
-    # Slow, but quick to learn.
-    "iqn": {"steps": 2_400, "explore_steps": 1_000, "update": 100, "learning_rate": 2e-3},
+    "dying-penalty": {"train_every": 1, "updates": 3, "update": 15, "explore_steps": 300},  # games
+    # So many quantiles are slow, but fewer updates are enough.
+    "iqn": {"network": "nips", "steps": 3_200, "explore_steps": 1_000, "update": 100},
 }
 PRESETS_OPTIONS = {
     name: {

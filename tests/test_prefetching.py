@@ -108,6 +108,26 @@ def test_what_is_appended_after_a_batch_was_drawn_is_not_in_it(in_background: bo
 
 
 @IN_BACKGROUND
+def test_a_batch_that_is_prepared_later_is_what_the_memory_held_then(in_background: bool) -> None:
+    prefetching = prefetcher(in_background, exponent=0.6)
+    twin = prefetcher(in_background, exponent=0.6).memory
+    rng, td_errors = np.random.default_rng(5), np.random.default_rng(9)
+    for number, step in enumerate(islice(random_play(td_errors, 2, (84, 84)), 90)):
+        exponent = number / 100
+        expected = twin.sample(32, rng, exponent)
+        prefetching.prepare(exponent)
+        prefetching.prepare(0.99)  # there is one already
+        prefetching.append(*step)
+        twin.append(*step)
+        batch = prefetching.take(0.99, ahead=False)
+        assert_same(batch, expected)
+        errors = td_errors.exponential(size=32)
+        prefetching.update_priorities(batch.indices, errors)
+        twin.update_priorities(batch.indices, errors)
+    prefetching.close()
+
+
+@IN_BACKGROUND
 def test_a_batch_stays_as_it_is_until_the_next_one_is_taken(in_background: bool) -> None:
     prefetching = prefetcher(in_background, exponent=0.6, batch_size=64, steps=60)
     for step in islice(random_play(np.random.default_rng(2), 2, (84, 84)), 60):

@@ -309,7 +309,12 @@ def test_output_that_cannot_be_written_is_one_line(log: Path, tmp_path: Path) ->
 def test_interrupt_is_quiet_and_status_130(tmp_path: Path) -> None:
     fifo = tmp_path / "Pong-v0_log.txt"
     os.mkfifo(fifo)
-    process = subprocess.Popen([*PROGRAM, "-f", fifo], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*PROGRAM, "-f", fifo],
+        stderr=subprocess.PIPE,
+        # In the background of a shell, where these tests may run, an interrupt is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     # A pipe can be opened as soon as the program reads from it; it is then beyond its start.
     while process.poll() is None:
         with contextlib.suppress(OSError):
