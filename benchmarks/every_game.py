@@ -33,7 +33,10 @@ def train_a_little(environment: str, steps: int, preset: str) -> str:
         FloatingPointError: a loss was not finite.
     """
     small = {"environment": environment, "steps": steps, "memory": 10_000, "pretrain": 80}
-    config = Config(**{**PRESETS[preset].settings, **small, "seed": 1})
+    settings = {**PRESETS[preset].settings, **small, "seed": 1}
+    if settings.get("count_by") == "games":
+        settings |= {"games": 2, "steps": 100_000}  # it learns when a game is over
+    config = Config(**settings)
     training = assemble(config, new_schedule=False)
     gathered = list(training.pretrain())
     episodes = [episode for finished in training.run() for episode in finished]
