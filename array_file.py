@@ -246,7 +246,8 @@ def _described(name: str, value: np.ndarray | Sequence[np.ndarray]) -> dict[str,
     if isinstance(value, np.ndarray):
         dtype, shape = value.dtype, value.shape
     else:
-        alike = {(piece.dtype, piece.shape) for piece in value}
+        # By their indices, as iterating is what gives a loan out.
+        alike = {(value[n].dtype, value[n].shape) for n in range(len(value))}
         if len(alike) != 1:
             found = ", ".join(sorted(f"{dtype} {shape}" for dtype, shape in alike)) or "no arrays"
             raise ValueError(f"{name!r}: {found} cannot be stacked")

@@ -10,6 +10,7 @@ import numpy as np
 
 from array_file import ArrayFile
 from frame_codecs import CODECS
+from loan import Loan
 
 NAMES = ("none", *CODECS)
 GROUP = 4  # frames of a stream that are packed together
@@ -48,7 +49,11 @@ class FrameStore(Protocol):
         """
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns what it holds: numbers by name, and arrays, or lists of equal ones, by name."""
+        """Returns what it holds: numbers by name, and arrays, or lists of equal ones, by name.
+
+        Small arrays are copies. The large ones are lent, see `Loan`, so that they can be written
+        while the store goes on; whoever asks for them has to end the loan.
+        """
 
     def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
         """Takes the numbers that `get_state` returned, and the arrays from a file."""
@@ -85,6 +90,7 @@ class PlainFrames:
         """Makes room, which the system gives as it is filled."""
         self._frames = np.zeros((rows, streams, frame_bytes), np.uint8)
         self.time = 0
+        self._loan, self._lent_from = Loan([]), 0  # rows, from those of this time on
 
     @property
     def oldest(self) -> int:
@@ -94,15 +100,14 @@ class PlainFrames:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes now."""
-        return self._filled.nbytes
-
-    @property
-    def _filled(self) -> np.ndarray:
-        return self._frames[: self.time]
+        return self._frames[: self.time].nbytes
 
     def append(self, frames: np.ndarray) -> None:
         """Takes the next frame of each stream, [streams, H, W] uint8."""
-        self._frames[self.time % len(self._frames)] = frames.reshape(self._frames.shape[1:])
+        rows = len(self._frames)
+        if self.time >= rows:
+            self._loan.wait_for(self.time - rows - self._lent_from)
+        self._frames[self.time % rows] = frames.reshape(self._frames.shape[1:])
         self.time += 1
 
     def read(self, times: np.ndarray, streams: np.ndarray, out: np.ndarray) -> None:
@@ -113,13 +118,20 @@ class PlainFrames:
         np.take(self._frames.reshape(-1, frame_bytes), places, axis=0, out=out, mode="clip")
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns the time and the frames."""
-        return {"time": self.time}, {"frames": self._filled}
+        """Returns the time and the frames, the oldest first, as they are overwritten first."""
+        if not self.time:
+            return {"time": 0}, {}
+        times = range(self.oldest, self.time)
+        self._loan = Loan([self._frames[time % len(self._frames)] for time in times])
+        self._lent_from = self.oldest
+        return {"time": self.time}, {"frames": self._loan}
 
     def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
         """Takes what `get_state` returned."""
         self.time = numbers["time"]
-        file.read_into("frames", self._filled)
+        if self.time:
+            first = self.oldest % len(self._frames)
+            file.read_into("frames", self._frames[first : self.time], self._frames[:first])
 
 
 class _PackedSizes:
@@ -173,6 +185,7 @@ class PackedFrames:
         self._filled: deque[int] = deque()  # chunks in use, the oldest first
         self._position = sizes.chunk_bytes  # where the newest chunk is free
         self._last_groups = np.zeros(sizes.chunks, np.int64)  # the last group in each chunk
+        self._loan, self._lent = Loan([]), {}  # index in the loan, by chunk
         # Where each group is, by the row of its number, and what it was packed with.
         self._starts = np.zeros((sizes.group_rows, streams), np.int64)
         self._lengths = np.zeros((sizes.group_rows, streams), np.uint32)
@@ -263,9 +276,12 @@ class PackedFrames:
                 chunk = self._filled.popleft()
                 self._given_up = (int(self._last_groups[chunk]) + 1) * GROUP
                 self._free.append(chunk)
-            self._filled.append(self._free.pop())
+            chunk = self._free.pop()
+            self._filled.append(chunk)
+            if chunk in self._lent:
+                self._loan.wait_for(self._lent.pop(chunk))
             # So that no file holds anything of what was here before.
-            self._chunks[self._filled[-1]] = 0
+            self._chunks[chunk] = 0
             self._position = 0
         chunk = self._filled[-1]
         self._last_groups[chunk] = group
@@ -299,17 +315,22 @@ class PackedFrames:
             "given up": self._given_up,
             "position": self._position,
             "filled": list(self._filled),
-            "free": self._free,
+            "free": list(self._free),
             "looked at": self._looked_at,
             "packed bytes": self._packed_bytes,
             "usual bytes": self._usual_bytes,
             "dictionaries": list(dictionaries),
         }
-        arrays: dict[str, Any] = dict(self._index)
+        arrays: dict[str, Any] = {name: array.copy() for name, array in self._index.items()}
         for number, content in dictionaries.items():
             arrays[f"dictionary {number}"] = np.frombuffer(content, np.uint8)
         if self._filled:
-            arrays["chunks"] = [self._chunks[chunk] for chunk in self._filled]
+            *full, newest = self._filled
+            # The newest will be added to before its turn comes.
+            chunks = [*(self._chunks[chunk] for chunk in full), self._chunks[newest].copy()]
+            self._loan = Loan(chunks)
+            self._lent = {chunk: index for index, chunk in enumerate(full)}
+            arrays["chunks"] = self._loan
         return numbers, arrays
 
     def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import frame_store
 from array_file import ArrayFile, ArrayFileError, save
 from batch import Batch, empty_batch
+from loan import end_loans
 from n_step import n_step_returns
 from priorities import Priorities
 
@@ -225,6 +226,12 @@ class ReplayMemory:
             new = np.arange((self._time - 1) * self._streams, self._time * self._streams)
             self._priorities.add(new % self.capacity)
 
+    def end_episodes(self) -> None:
+        """Cuts off the episodes of all streams after their newest step: others will follow."""
+        if self._time:
+            self._steps["end"][(self._time - 1) % self._rows] = True
+            self._next_reach[:] = self._new - 1
+
     def sample(
         self,
         batch_size: int,
@@ -377,20 +384,30 @@ class ReplayMemory:
             # NumPy takes eight times as long to put a state's frames side by side.
             cv2.merge(frames, states.reshape(-1, width, stack_size))
 
+    def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns all that it holds, as attributes and arrays for a file of `FILE_KIND`.
+
+        It can go on while that is written: the frames are lent, see `FrameStore.get_state`.
+        """
+        numbers, arrays = self._frames.get_state()
+        arrays["steps"] = self._filled_steps.copy()
+        arrays["next reach"] = self._next_reach.copy()
+        if self._priorities:
+            arrays["priorities"] = self._priorities.values.copy()
+            numbers["highest priority"] = self._priorities.highest
+        return {"memory": self._identity, "numbers": numbers}, arrays
+
     def save(self, path: Path) -> None:
         """Writes all that it holds, packed as it is, whole or not at all.
 
         Raises:
             OSError: the file cannot be written; one that was there stays.
         """
-        numbers, arrays = self._frames.get_state()
-        arrays["steps"] = self._filled_steps
-        arrays["next reach"] = self._next_reach
-        if self._priorities:
-            arrays["priorities"] = self._priorities.values
-            numbers["highest priority"] = self._priorities.highest
-        attributes = {"memory": self._identity, "numbers": numbers}
-        save(path, FILE_KIND, attributes, arrays)
+        attributes, arrays = self.get_state()
+        try:
+            save(path, FILE_KIND, attributes, arrays)
+        finally:
+            end_loans(arrays.values())
 
     def load(self, path: Path) -> None:
         """Takes what `save` wrote, to the last bit.
