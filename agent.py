@@ -102,13 +102,17 @@ class Agent:
         """Makes the target network equal to the online one."""
         self._target.set_weights(self.online.get_weights())
 
-    def save_weights(self, path: Path) -> None:
+    def save_weights(self, path: Path, run: str = "") -> None:
         """Writes the online network's weights, whole or not at all.
+
+        Args:
+            path: the file to write or to replace.
+            run: names the run; see `weights_file.save`.
 
         Raises:
             OSError: the file cannot be written; one that was there stays.
         """
-        weights_file.save(path, self.online)
+        weights_file.save(path, self.online, run)
 
     def load_weights(self, path: Path, channels_first: bool = False) -> None:
         """Loads weights into both networks.
@@ -121,7 +125,8 @@ class Agent:
             channels_first: whether its network has the channels first; see `weights_file.load`.
 
         Raises:
-            WeightsError: the file is missing, damaged, none of these, or of another shape.
+            WeightsError: the file is missing, damaged, none of these, of a newer format version,
+                or of another shape.
         """
         weights_file.load(path, self.online, channels_first)
         self.copy_to_target()

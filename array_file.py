@@ -26,6 +26,7 @@ place, without a copy.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -69,6 +70,8 @@ def save(
 ) -> None:
     """Writes arrays and attributes, whole or not at all.
 
+    The new file takes the place of an old one only after it was read back with its checksums.
+
     Args:
         path: the file to write or to replace.
         kind: what the file is, such as "replay memory"; who reads it has to ask for the same.
@@ -77,7 +80,7 @@ def save(
             is written as one, stacked along a new first axis.
 
     Raises:
-        OSError: the file cannot be written; one that was there stays.
+        OSError: the file cannot be written, or reads back otherwise; one that was there stays.
         TypeError: JSON cannot hold the attributes.
         ValueError: an array is of another dtype, or a sequence of arrays cannot be stacked.
     """
@@ -85,15 +88,21 @@ def save(
     header = {"kind": kind, "attributes": attributes, "arrays": described}
     text = json.dumps(header).encode()
     start = _START.pack(MAGIC, VERSION, len(text)) + text
-    with replacing(path) as new, new.open("wb") as file:
-        file.write(start + _CHECKSUM.pack(zlib.crc32(start)))
-        checksum = 0
-        for value in arrays.values():
-            for piece in [value] if isinstance(value, np.ndarray) else value:
-                for part in _parts(piece):
-                    checksum = zlib.crc32(part, checksum)
-                    file.write(part)
-        file.write(_CHECKSUM.pack(checksum))
+    with replacing(path) as new:
+        with new.open("wb") as file:
+            file.write(start + _CHECKSUM.pack(zlib.crc32(start)))
+            checksum = 0
+            for value in arrays.values():
+                for piece in [value] if isinstance(value, np.ndarray) else value:
+                    for part in _parts(piece):
+                        checksum = zlib.crc32(part, checksum)
+                        file.write(part)
+            file.write(_CHECKSUM.pack(checksum))
+        try:
+            with ArrayFile(new, kind):
+                pass
+        except ArrayFileError as error:
+            raise OSError(errno.EIO, "it does not read back as written", str(path)) from error
 
 
 class ArrayFile:

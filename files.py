@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -12,8 +12,9 @@ from pathlib import Path
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     """Gives the path of a file to write, which takes the place of `path` once it is whole.
 
-    The new file lies beside the old one, is flushed to the disk and then renamed over it. Where
-    the writing fails, it is removed, and the old file stays as it was.
+    The new file lies beside the old one, is flushed to the disk and then renamed over it; so that
+    a power cut does not take the new name back, the folder is flushed, too. Where the writing
+    fails, the new file is removed, and the old one stays as it was.
 
     Args:
         path: the file to write or to replace.
@@ -35,3 +36,15 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         raise
     finally:
         new.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Has the disk take in the names of a folder's files, on systems that can be asked to."""
+    # Windows opens no folder, and some file systems flush none; the file is whole all the same.
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

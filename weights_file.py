@@ -1,11 +1,24 @@
-"""Weights of a network as a file: written in Keras's format, read in that and its older ones."""
+"""Weights of a network as a file: written in Keras's format, read in that and its older ones.
+
+A file that is written here ends in a checksum, behind what HDF5 reads; numbers are little-endian:
+
+    …         HDF5, as Keras writes it, with the attributes below at its root
+    8 bytes   b"DQNCHECK"
+    uint32    CRC-32 of all bytes so far
+
+    data_format     "channels_last"
+    format_version  1
+    run             names the run that wrote it, or is empty
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +32,8 @@ from files import replacing
 
 HDF5_HEAD, ZIP_HEAD = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 LAYOUT = "data_format"  # the attribute by which a file of ours tells that its channels are last
+VERSION = 1  # of the format of our files
+CHECKSUM_HEAD, CHECKSUM = b"DQNCHECK", struct.Struct("<8sI")
 HDF5_OVERHEAD = 100_000  # bytes at most that a file is larger than the weights in it
 
 
@@ -26,8 +41,16 @@ class WeightsError(ValueError):
     """Weights that cannot be loaded into a network, said in one line."""
 
 
-def save(path: Path, network: keras.Model) -> None:
+def save(path: Path, network: keras.Model, run: str = "") -> None:
     """Writes the weights of a network, whole or not at all.
+
+    The same weights and run give the same bytes, in any process that makes the same networks in the
+    same order: Keras numbers the names of layers, and writes them.
+
+    Args:
+        path: the file to write or to replace.
+        network: has the weights.
+        run: short, names the run, so that `run_of` can tell whose weights they are.
 
     Raises:
         OSError: the file cannot be written; one that was there stays.
@@ -39,7 +62,10 @@ def save(path: Path, network: keras.Model) -> None:
         new.write_bytes(bytes(room))
         network.save_weights(new)
         with h5py.File(new, "r+") as file:
-            file.attrs[LAYOUT] = "channels_last"
+            file.attrs.update({LAYOUT: "channels_last", "format_version": VERSION, "run": run})
+        checksum = zlib.crc32(new.read_bytes())
+        with new.open("ab") as written:
+            written.write(CHECKSUM.pack(CHECKSUM_HEAD, checksum))
 
 
 def load(path: Path, network: keras.Model, channels_first: bool = False) -> None:
@@ -57,7 +83,8 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
 
     Raises:
         OSError: there is no room for a temporary copy.
-        WeightsError: the file is missing, damaged, none of these, or of another shape.
+        WeightsError: the file is missing, damaged, none of these, of a newer format version, or of
+            another shape.
     """
     _check_head(path)
     wanted = [tuple(variable.shape) for variable in network.weights]
@@ -65,6 +92,8 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
         copy = Path(folder) / "copy"
         shutil.copyfile(path, copy)
         try:
+            # Damage may crash or hang the HDF5 library, so it is looked for before that reads.
+            _has_checksum(copy)
             suffix = _format(copy)
             found = _shapes(copy, suffix)
             fits = sorted(found) == sorted(wanted)
@@ -76,11 +105,37 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
                 else:
                     network.load_weights(named)
         except WeightsError as error:
-            raise WeightsError(f"{path} does not fit: {error}") from error
+            raise WeightsError(f"{path} {error}") from error
         except Exception as error:  # whatever the libraries raise on a damaged file
             raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
     if not fits:
         raise WeightsError(f"{path} does not fit: {_mismatch(found, wanted)}")
+
+
+def run_of(path: Path) -> str | None:
+    """Returns what names the run that wrote a file, as `save` was told.
+
+    Returns:
+        None where the file names none, or is missing, unreadable, damaged or not of `save`.
+    """
+    try:
+        if not _has_checksum(path):
+            return None
+        with h5py.File(path) as file:
+            return file.attrs["run"] or None
+    except Exception:  # whatever the libraries raise on another file
+        return None
+
+
+def _has_checksum(path: Path) -> bool:
+    """Returns whether a file ends in a checksum; raises WeightsError where it does not match."""
+    content = path.read_bytes()
+    content, end = content[: -CHECKSUM.size], content[-CHECKSUM.size :]
+    if not end.startswith(CHECKSUM_HEAD):
+        return False
+    if end != CHECKSUM.pack(CHECKSUM_HEAD, zlib.crc32(content)):
+        raise WeightsError("is damaged: its checksum does not match")
+    return True
 
 
 def _check_head(path: Path) -> None:
@@ -99,10 +154,19 @@ def _check_head(path: Path) -> None:
 
 
 def _format(path: Path) -> str:
-    """Returns the name's end that Keras knows the format of these weights by."""
+    """Returns the name's end that Keras knows the format of these weights by.
+
+    Raises:
+        WeightsError: they are of a format version that is newer than this program.
+    """
     if zipfile.is_zipfile(path):
         return ".keras"
     with h5py.File(path) as file:
+        if (version := file.attrs.get("format_version", 0)) > VERSION:
+            raise WeightsError(
+                f"is of format version {version}, and this program reads up to {VERSION}: "
+                "update the program, or give other weights"
+            )
         older = "layer_names" in file.attrs or "model_weights" in file
     return ".h5" if older else ".weights.h5"
 
@@ -183,8 +247,8 @@ def _load_channels_first(path: Path, network: keras.Model) -> None:
     ]
     if not behind:
         raise WeightsError(
-            "no dense layer follows this network's convolutions directly, as in that of "
-            "channels-first weights: leave out --dueling, --noisy and --distribution iqn"
+            "does not fit: no dense layer follows this network's convolutions directly, as in that "
+            "of channels-first weights: leave out --dueling, --noisy and --distribution iqn"
         )
     network.load_weights(path)
     for layer, (height, width, channels) in behind:

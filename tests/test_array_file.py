@@ -1,5 +1,7 @@
 """What files of arrays promise."""
 
+import errno
+import io
 import json
 import os
 import re
@@ -431,6 +433,31 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == {"saved"}
     assert attempt(size) == ["saved"]
     assert path.stat().st_size == size
+
+
+class Rotting(io.FileIO):
+    """A file on a disk that garbles a bit of each write."""
+
+    def write(self, data: Any) -> int:
+        garbled = bytearray(data)
+        if garbled:
+            garbled[-1] ^= 4
+        return super().write(garbled)
+
+
+def test_file_that_reads_back_otherwise_is_an_os_error_and_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "saved"
+    save_small(path)
+    old = path.read_bytes()
+    monkeypatch.setattr(Path, "open", lambda path, mode: Rotting(path, mode.replace("b", "")))
+    with pytest.raises(OSError) as caught:
+        save(path, KIND, {}, {"x": np.ones(3)})
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(path))
+    monkeypatch.undo()
+    assert path.read_bytes() == old
+    assert names(tmp_path) == {"saved"}
 
 
 def test_writing_and_reading_make_no_copy(tmp_path: Path) -> None:

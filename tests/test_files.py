@@ -89,6 +89,42 @@ def test_new_file_lies_beside_the_old_and_ends_as_asked(tmp_path: Path) -> None:
     assert names(tmp_path) == {"weights.h5"}
 
 
+def test_folder_is_flushed_once_the_file_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("old")
+    flushed = []
+
+    def fsync(opened: int) -> None:
+        flushed.append((os.fstat(opened).st_ino, path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with replacing(path) as new:
+        new.write_text("new")
+    assert flushed == [(path.stat().st_ino, "old"), (tmp_path.stat().st_ino, "new")]
+
+
+@pytest.mark.parametrize("refused", ["open", "fsync"])
+def test_folder_that_cannot_be_flushed_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    path = tmp_path / "log.txt"
+    with replacing(path) as new:
+        new.write_text("new")
+        # What follows the flushing of the file itself, which Path.open and a real fsync serve.
+        fsync = os.fsync
+
+        def refuse(what: Path | int, *flags: int) -> None:
+            if isinstance(what, int) and not stat.S_ISDIR(os.fstat(what).st_mode):
+                return fsync(what)
+            raise PermissionError(what)
+
+        monkeypatch.setattr(os, refused, refuse)
+    assert path.read_text() == "new"
+    assert names(tmp_path) == {"log.txt"}
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
 def test_permissions_are_those_of_an_ordinary_new_file(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)

@@ -3,8 +3,10 @@
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +36,11 @@ def trained_network(seed: int) -> keras.Model:
     trained.compile(optimizer="rmsprop", loss="mse")
     trained.train_on_batch(STATES, np.ones((3, 3), np.float32))
     return trained
+
+
+def assert_same_weights(ours: keras.Model, theirs: keras.Model) -> None:
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def values(of: keras.Model) -> np.ndarray:
@@ -329,7 +336,7 @@ def test_file_cut_short_is_refused(
     refusal(path, loaded)
 
 
-@pytest.mark.parametrize("save", [weights_file.save, save_keras_3_model], ids=["ours", "keras"])
+@pytest.mark.parametrize("save", [save_keras_3_weights, save_keras_3_model])
 def test_damaged_byte_is_refused_or_loads_and_never_crashes(
     tmp_path: Path, loaded: keras.Model, save: Saver
 ) -> None:
@@ -350,6 +357,51 @@ def test_damaged_byte_is_refused_or_loads_and_never_crashes(
             assert len(str(error).splitlines()) == 1
             refused += 1
     assert refused > 0
+
+
+def test_any_damaged_byte_of_a_file_of_ours_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    saved, into, other = network(1), network(2), network(3).get_weights()
+    weights_file.save(path, saved)
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    anywhere = [rng.randrange(len(whole)) for _ in range(300)]
+    refused = 0
+    for place in [*range(12), *anywhere, *range(len(whole) - 12, len(whole))]:
+        damaged = bytearray(whole)
+        damaged[place] ^= rng.randrange(1, 256)
+        path.write_bytes(damaged)
+        into.set_weights(other)
+        try:
+            weights_file.load(path, into)
+        except WeightsError as error:
+            assert str(error).startswith(f"{path} is ") and len(str(error).splitlines()) == 1
+            refused += 1
+        else:
+            assert_same_weights(into, saved)
+    assert refused >= 312
+
+
+def test_damage_is_found_before_the_hdf5_library_reads(tmp_path: Path, loaded: keras.Model) -> None:
+    path = tmp_path / "w.h5"
+    weights_file.save(path, network(1))
+    whole = path.read_bytes()
+    # Behind the first bytes and before the last, nothing that HDF5 could make sense of.
+    path.write_bytes(whole[:8] + random.Random(0).randbytes(len(whole) - 20) + whole[-12:])
+    assert refusal(path, loaded) == f"{path} is damaged: its checksum does not match"
+
+
+@pytest.mark.parametrize("version", [2, 10])
+def test_newer_format_version_is_refused_by_both_numbers(
+    tmp_path: Path, loaded: keras.Model, version: int
+) -> None:
+    path = tmp_path / "w.h5"
+    weights_file.save(path, network(1))
+    with h5py.File(path, "r+") as file:
+        assert file.attrs["format_version"] == 1
+        file.attrs["format_version"] = version
+    line = refusal(path, loaded)
+    assert line.startswith(f"{path} is of format version {version}, and this program reads up to 1")
 
 
 @pytest.mark.parametrize("save", [save_keras_3_weights, save_keras_2_weights, save_keras_2_model])
@@ -415,6 +467,76 @@ def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: P
     weights_file.load(tmp_path / "w.h5", into)
     np.testing.assert_array_equal(values(into), values(network(2)))
     assert [path.name for path in tmp_path.iterdir()] == ["w.h5"]
+
+
+def test_keras_and_hdf5_read_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "saved.weights.h5"
+    saved, into = network(1), network(2)
+    weights_file.save(path, saved, "a run")
+    into.load_weights(path)
+    assert_same_weights(into, saved)
+    with h5py.File(path) as file:
+        assert dict(file.attrs) == {
+            "data_format": "channels_last",
+            "format_version": 1,
+            "run": "a run",
+        }
+
+
+def test_file_ends_in_the_documented_checksum(tmp_path: Path) -> None:
+    weights_file.save(tmp_path / "w.h5", network(1))
+    content = (tmp_path / "w.h5").read_bytes()
+    assert content[-12:] == b"DQNCHECK" + struct.pack("<I", zlib.crc32(content[:-12]))
+
+
+def test_file_of_ours_that_another_program_changed_is_read_as_one_without_a_checksum(
+    tmp_path: Path,
+) -> None:
+    saved, into = network(1), network(2)
+    weights_file.save(tmp_path / "w.h5", saved)
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        file.attrs["note"] = "of mine"
+    weights_file.load(tmp_path / "w.h5", into)
+    assert_same_weights(into, saved)
+
+
+SAVE = """
+import sys
+from pathlib import Path
+import weights_file
+from networks import nips_network
+weights_file.save(Path(sys.argv[1]), nips_network((36, 36, 2), 3, 1), "a run")
+"""
+
+
+def test_same_weights_and_run_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        subprocess.run([sys.executable, "-c", SAVE, tmp_path / name], cwd=ROOT, check=True)
+    assert (tmp_path / "second").read_bytes() == (tmp_path / "first").read_bytes()
+
+
+@pytest.mark.parametrize("run", ["a run", "6b1f8c", "läuft"])
+def test_run_of_a_file_is_the_one_it_was_saved_with(tmp_path: Path, run: str) -> None:
+    weights_file.save(tmp_path / "w.h5", network(1), run)
+    assert weights_file.run_of(tmp_path / "w.h5") == run
+
+
+@savers
+def test_file_that_was_saved_without_a_run_has_none(tmp_path: Path, save: Saver) -> None:
+    save(tmp_path / "saved", network(1))
+    assert weights_file.run_of(tmp_path / "saved") is None
+
+
+def test_what_is_no_whole_file_of_ours_has_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    assert weights_file.run_of(path) is None
+    assert weights_file.run_of(tmp_path) is None
+    weights_file.save(path, network(1), "a run")
+    whole = path.read_bytes()
+    for content in (b"", b"DQNCHECK", whole[:-1], whole[1:], whole[:-12] + b"\0" + whole[-12:]):
+        path.write_bytes(content)
+        assert weights_file.run_of(path) is None
+    assert [found.name for found in tmp_path.iterdir()] == ["w.h5"]
 
 
 def test_saving_into_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
