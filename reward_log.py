@@ -6,7 +6,8 @@ A run appends one line to `<env id>_log.txt` at the end of each episode:
     Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3
 
 (here broken in two). The first six fields are those of the logs that other programs already read;
-the others follow them and may be missing. To write:
+the others follow them and may be missing. `Only Action: FIRE` stands before `Seconds` where the
+agent took no other action in the whole game. To write:
 
     with RewardLog("Pong-v0_log.txt") as log:
         log.append(Episode(number=0, reward=-28.0, steps=255, epsilon=0.9997705, ...))
@@ -19,10 +20,12 @@ import operator
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 
 class LogError(ValueError):
@@ -46,6 +49,8 @@ class Episode:
         mean_q: mean over the episode's updates of the online network's values of the actions
             taken.
         frames: emulator frames of the whole run.
+        only_action: name of the action, in letters and underscores, where the agent took the same
+            one for the whole game.
         seconds: wall seconds since the run started, over resumes.
     """
 
@@ -59,11 +64,12 @@ class Episode:
     length: int | None = None
     mean_q: float | None = None
     frames: int | None = None
+    only_action: str | None = None
     seconds: float | None = None
 
 
 # Name in the line, type, and whether the line may lack it; in the order of Episode's fields.
-_FIELDS: tuple[tuple[str, type[int] | type[float], bool], ...] = (
+_FIELDS: tuple[tuple[str, type[int] | type[float] | type[str], bool], ...] = (
     ("Episode", int, False),
     ("Reward", float, False),
     ("Steps", int, False),
@@ -74,6 +80,7 @@ _FIELDS: tuple[tuple[str, type[int] | type[float], bool], ...] = (
     ("Length", int, True),
     ("Mean Q", float, True),
     ("Frames", int, True),
+    ("Only Action", str, True),
     ("Seconds", float, True),
 )
 _NAMES = tuple(name for name, _, _ in _FIELDS)
@@ -85,6 +92,7 @@ _VALUES = operator.attrgetter(*Episode.__slots__)
 _PATTERNS = {
     int: "[0-9]{1,18}",
     float: r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?|(?i:nan|inf))",
+    str: "[A-Za-z_]++",
 }
 
 
@@ -106,13 +114,19 @@ def _number_text(value: float) -> str:
     return format(Decimal(text), "f") if "e" in text else text
 
 
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    int: lambda value: str(operator.index(value)),
+    float: _number_text,
+    str: str,
+}
+
+
 def format_episode(episode: Episode) -> str:
     """Returns the line of an episode, without a newline; fields that are None are left out."""
     parts = []
     for name, type_, value in zip(_NAMES, _TYPES, _VALUES(episode), strict=True):
         if value is not None:
-            text = str(operator.index(value)) if type_ is int else _number_text(value)
-            parts.append(f"{name}: {text}")
+            parts.append(f"{name}: {_TEXTS[type_](value)}")
     return " ".join(parts)
 
 
@@ -125,9 +139,8 @@ def parse_episode(line: str) -> Episode | None:
     if match is None:
         return None
     # Written out, because a loop over the fields takes three times as long.
-    number, reward, steps, epsilon, loss, accuracy, score, length, mean_q, frames, seconds = (
-        match.groups()
-    )
+    number, reward, steps, epsilon, loss, accuracy, *optional = match.groups()
+    score, length, mean_q, frames, only_action, seconds = optional
     return Episode(
         int(number),
         float(reward),
@@ -139,6 +152,7 @@ def parse_episode(line: str) -> Episode | None:
         int(length) if length else None,
         float(mean_q) if mean_q else None,
         int(frames) if frames else None,
+        only_action,
         float(seconds) if seconds else None,
     )
 

@@ -6,7 +6,9 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from string import ascii_letters
 
 import pytest
 from hypothesis import example, given
@@ -23,14 +25,17 @@ OURS = (
     "Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705 Loss: 0.00306275 Acc: 0.875 "
     "Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3"
 )
-EPISODE = Episode(0, -28.0, 255, 0.9997705, 0.00306275, 0.875, -21.0, 255, 0.0132, 1020, 12.3)
+EPISODE = Episode(
+    0, -28.0, 255, 0.9997705, 0.00306275, 0.875, -21.0, 255, 0.0132, 1020, seconds=12.3
+)
 
 counts = st.integers(0, 10**18 - 1)
 numbers = st.floats()
+actions = st.text(ascii_letters + "_", min_size=1)
 episodes = st.builds(
     Episode,
     *(counts, numbers, counts, numbers, numbers, numbers),
-    *(st.none() | kind for kind in (numbers, counts, numbers, counts, numbers)),
+    *(st.none() | kind for kind in (numbers, counts, numbers, counts, actions, numbers)),
 )
 
 
@@ -48,6 +53,12 @@ def test_line_is_exactly_the_documented_one() -> None:
 
 def test_documented_line_is_read() -> None:
     assert parse_episode(OURS) == EPISODE
+
+
+def test_only_action_stands_before_the_seconds() -> None:
+    line = OURS.replace(" Seconds", " Only Action: FIRE Seconds")
+    assert format_episode(replace(EPISODE, only_action="FIRE")) == line
+    assert parse_episode(line) == replace(EPISODE, only_action="FIRE")
 
 
 def test_line_of_the_original_is_read_without_the_added_fields() -> None:
@@ -78,6 +89,7 @@ def test_nothing_is_written_in_scientific_notation(episode: Episode) -> None:
 @example("Episode: " + "1" * 5000 + ORIGINAL[10:])
 @example(ORIGINAL.replace("Loss: 0", "Loss: " + "1" * 100_000))
 @example(ORIGINAL.replace("255", "٢٥٥"))
+@example(ORIGINAL + " Only Action: " + "FIRE" * 100_000 + "!")
 def test_no_text_makes_the_parser_raise(text: str) -> None:
     parse_episode(text)
 
@@ -114,6 +126,10 @@ def test_nan_is_read() -> None:
         ORIGINAL.removesuffix("0.875"),
         OURS.removesuffix("12.3"),
         OURS + " Lives",
+        OURS + " Only Action: FIRE",
+        ORIGINAL + " Only Action: ",
+        ORIGINAL + " Only Action: 3",
+        ORIGINAL + " Only Action: FIRE UP",
         OURS.replace("Reward", "Score"),
         ORIGINAL[:30] + ORIGINAL,
         ORIGINAL.replace("255", "255.5"),
