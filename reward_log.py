@@ -20,6 +20,7 @@ import operator
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -254,6 +255,40 @@ def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
     return log, first
 
 
+def cut_back(path: str | os.PathLike[str], length: int, checksum: int) -> str | None:
+    """Cuts away what a log got after a position, for a run that goes on from there.
+
+    Lines of another log that lie beyond are cut away, too, as they would be written again; but no
+    piece of a line is left, and nothing is cut from a log that ends before the position.
+
+    Args:
+        path: the log, open nowhere.
+        length: its bytes at the position, as `RewardLog.position` gave them.
+        checksum: their CRC-32.
+
+    Returns:
+        None where the log is now as it was then, else one line that says what is wrong with it.
+
+    Raises:
+        OSError: the log can't be read or cut.
+    """
+    name = shown(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(length)
+    except FileNotFoundError:
+        return f"{name} is missing"
+    if len(content) < length:
+        return f"{name} has lost lines: it has {len(content):,} bytes, and had {length:,}"
+    if zlib.crc32(content) == checksum:
+        os.truncate(path, length)
+        return None
+    # Without the end of a line before the position there is no line that could be kept.
+    if end := content.rfind(b"\n") + 1:
+        os.truncate(path, end)
+    return f"{name} was changed: its first {length:,} bytes are not those that it had"
+
+
 class RewardLog:
     """A log that is open for appending; each append is on its way to the disk at once.
 
@@ -262,6 +297,9 @@ class RewardLog:
             without a newline (a run was killed while it wrote), that piece of a line is cut
             away; a tail that is anything else is kept and gets its newline.
 
+    Attributes:
+        position: bytes in the log as it stands, and their CRC-32; for `cut_back`.
+
     Raises:
         OSError: the log can't be opened for writing.
     """
@@ -269,6 +307,7 @@ class RewardLog:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Opens the log."""
         self.path = Path(path)
+        self.position = 0, 0
         # Unbuffered: a buffer would write the line of a failed append again at close.
         self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 - open as long as the object
         try:
@@ -285,6 +324,18 @@ class RewardLog:
                 as it was before.
         """
         self._write(f"{format_episode(episode)}\n".encode("ascii"))
+
+    def sync(self) -> None:
+        """Waits until the disk has all that was written.
+
+        Raises:
+            OSError: it can't take it, or the log is a device or a pipe.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
     def close(self) -> None:
         """Closes the log; closing it again does nothing."""
@@ -305,9 +356,12 @@ class RewardLog:
 
     def _write(self, data: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
+        length, checksum = self.position
+        left = data
         try:
-            while data:
-                data = data[self._file.write(data) :]
+            while left:
+                left = left[self._file.write(left) :]
+            self.position = length + len(data), zlib.crc32(data, checksum)
         except BaseException as error:
             # A device or a pipe can't be cut; the first error is the one that matters.
             with contextlib.suppress(OSError):
@@ -317,14 +371,15 @@ class RewardLog:
             raise
 
     def _end_last_line(self) -> None:
-        size = os.fstat(self._file.fileno()).st_size
-        tail = b""
-        while b"\n" not in tail and len(tail) < size:
-            start = max(0, size - len(tail) - 4096)
-            self._file.seek(start)
-            tail = self._file.read(size - len(tail) - start) + tail
-        tail = tail[tail.rfind(b"\n") + 1 :]
+        content = b""
+        if size := os.fstat(self._file.fileno()).st_size:  # a device or a pipe has none
+            self._file.seek(0)
+            content = self._file.read(size)
+        end = content.rfind(b"\n") + 1
+        tail = content[end:]
         if tail.startswith(b"Episode:") or (tail and b"Episode:".startswith(tail)):
-            self._file.truncate(size - len(tail))
-        elif tail:
+            self._file.truncate(end)
+            content, tail = content[:end], b""
+        self.position = len(content), zlib.crc32(content)
+        if tail:
             self._write(b"\n")
