@@ -6,7 +6,8 @@ A run appends one line to `<env id>_log.txt` at the end of each episode:
     Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3
 
 (here broken in two). The first six fields are those of the logs that other programs already read;
-the others follow them and may be missing. To write:
+the others follow them and may be missing. `Only Action: FIRE` stands before `Seconds` where the
+agent took no other action in the whole game. To write:
 
     with RewardLog("Pong-v0_log.txt") as log:
         log.append(Episode(number=0, reward=-28.0, steps=255, epsilon=0.9997705, ...))
@@ -19,10 +20,13 @@ import operator
 import os
 import re
 import stat
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 
 class LogError(ValueError):
@@ -46,6 +50,8 @@ class Episode:
         mean_q: mean over the episode's updates of the online network's values of the actions
             taken.
         frames: emulator frames of the whole run.
+        only_action: name of the action, in letters and underscores, where the agent took the same
+            one for the whole game.
         seconds: wall seconds since the run started, over resumes.
     """
 
@@ -59,11 +65,12 @@ class Episode:
     length: int | None = None
     mean_q: float | None = None
     frames: int | None = None
+    only_action: str | None = None
     seconds: float | None = None
 
 
 # Name in the line, type, and whether the line may lack it; in the order of Episode's fields.
-_FIELDS: tuple[tuple[str, type[int] | type[float], bool], ...] = (
+_FIELDS: tuple[tuple[str, type[int] | type[float] | type[str], bool], ...] = (
     ("Episode", int, False),
     ("Reward", float, False),
     ("Steps", int, False),
@@ -74,6 +81,7 @@ _FIELDS: tuple[tuple[str, type[int] | type[float], bool], ...] = (
     ("Length", int, True),
     ("Mean Q", float, True),
     ("Frames", int, True),
+    ("Only Action", str, True),
     ("Seconds", float, True),
 )
 _NAMES = tuple(name for name, _, _ in _FIELDS)
@@ -85,6 +93,7 @@ _VALUES = operator.attrgetter(*Episode.__slots__)
 _PATTERNS = {
     int: "[0-9]{1,18}",
     float: r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?|(?i:nan|inf))",
+    str: "[A-Za-z_]++",
 }
 
 
@@ -106,13 +115,19 @@ def _number_text(value: float) -> str:
     return format(Decimal(text), "f") if "e" in text else text
 
 
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    int: lambda value: str(operator.index(value)),
+    float: _number_text,
+    str: str,
+}
+
+
 def format_episode(episode: Episode) -> str:
     """Returns the line of an episode, without a newline; fields that are None are left out."""
     parts = []
     for name, type_, value in zip(_NAMES, _TYPES, _VALUES(episode), strict=True):
         if value is not None:
-            text = str(operator.index(value)) if type_ is int else _number_text(value)
-            parts.append(f"{name}: {text}")
+            parts.append(f"{name}: {_TEXTS[type_](value)}")
     return " ".join(parts)
 
 
@@ -125,9 +140,8 @@ def parse_episode(line: str) -> Episode | None:
     if match is None:
         return None
     # Written out, because a loop over the fields takes three times as long.
-    number, reward, steps, epsilon, loss, accuracy, score, length, mean_q, frames, seconds = (
-        match.groups()
-    )
+    number, reward, steps, epsilon, loss, accuracy, *optional = match.groups()
+    score, length, mean_q, frames, only_action, seconds = optional
     return Episode(
         int(number),
         float(reward),
@@ -139,6 +153,7 @@ def parse_episode(line: str) -> Episode | None:
         int(length) if length else None,
         float(mean_q) if mean_q else None,
         int(frames) if frames else None,
+        only_action,
         float(seconds) if seconds else None,
     )
 
@@ -240,6 +255,40 @@ def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
     return log, first
 
 
+def cut_back(path: str | os.PathLike[str], length: int, checksum: int) -> str | None:
+    """Cuts away what a log got after a position, for a run that goes on from there.
+
+    Lines of another log that lie beyond are cut away, too, as they would be written again; but no
+    piece of a line is left, and nothing is cut from a log that ends before the position.
+
+    Args:
+        path: the log, open nowhere.
+        length: its bytes at the position, as `RewardLog.position` gave them.
+        checksum: their CRC-32.
+
+    Returns:
+        None where the log is now as it was then, else one line that says what is wrong with it.
+
+    Raises:
+        OSError: the log can't be read or cut.
+    """
+    name = shown(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(length)
+    except FileNotFoundError:
+        return f"{name} is missing"
+    if len(content) < length:
+        return f"{name} has lost lines: it has {len(content):,} bytes, and had {length:,}"
+    if zlib.crc32(content) == checksum:
+        os.truncate(path, length)
+        return None
+    # Without the end of a line before the position there is no line that could be kept.
+    if end := content.rfind(b"\n") + 1:
+        os.truncate(path, end)
+    return f"{name} was changed: its first {length:,} bytes are not those that it had"
+
+
 class RewardLog:
     """A log that is open for appending; each append is on its way to the disk at once.
 
@@ -248,6 +297,9 @@ class RewardLog:
             without a newline (a run was killed while it wrote), that piece of a line is cut
             away; a tail that is anything else is kept and gets its newline.
 
+    Attributes:
+        position: bytes in the log as it stands, and their CRC-32; for `cut_back`.
+
     Raises:
         OSError: the log can't be opened for writing.
     """
@@ -255,6 +307,7 @@ class RewardLog:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Opens the log."""
         self.path = Path(path)
+        self.position = 0, 0
         # Unbuffered: a buffer would write the line of a failed append again at close.
         self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 - open as long as the object
         try:
@@ -271,6 +324,18 @@ class RewardLog:
                 as it was before.
         """
         self._write(f"{format_episode(episode)}\n".encode("ascii"))
+
+    def sync(self) -> None:
+        """Waits until the disk has all that was written.
+
+        Raises:
+            OSError: it can't take it, or the log is a device or a pipe.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
     def close(self) -> None:
         """Closes the log; closing it again does nothing."""
@@ -291,9 +356,12 @@ class RewardLog:
 
     def _write(self, data: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
+        length, checksum = self.position
+        left = data
         try:
-            while data:
-                data = data[self._file.write(data) :]
+            while left:
+                left = left[self._file.write(left) :]
+            self.position = length + len(data), zlib.crc32(data, checksum)
         except BaseException as error:
             # A device or a pipe can't be cut; the first error is the one that matters.
             with contextlib.suppress(OSError):
@@ -303,14 +371,15 @@ class RewardLog:
             raise
 
     def _end_last_line(self) -> None:
-        size = os.fstat(self._file.fileno()).st_size
-        tail = b""
-        while b"\n" not in tail and len(tail) < size:
-            start = max(0, size - len(tail) - 4096)
-            self._file.seek(start)
-            tail = self._file.read(size - len(tail) - start) + tail
-        tail = tail[tail.rfind(b"\n") + 1 :]
+        content = b""
+        if size := os.fstat(self._file.fileno()).st_size:  # a device or a pipe has none
+            self._file.seek(0)
+            content = self._file.read(size)
+        end = content.rfind(b"\n") + 1
+        tail = content[end:]
         if tail.startswith(b"Episode:") or (tail and b"Episode:".startswith(tail)):
-            self._file.truncate(size - len(tail))
-        elif tail:
+            self._file.truncate(end)
+            content, tail = content[:end], b""
+        self.position = len(content), zlib.crc32(content)
+        if tail:
             self._write(b"\n")

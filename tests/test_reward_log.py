@@ -6,13 +6,26 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
+from string import ascii_letters
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from reward_log import Episode, Log, LogError, RewardLog, format_episode, parse_episode, read_log
+from reward_log import (
+    Episode,
+    Log,
+    LogError,
+    RewardLog,
+    cut_back,
+    format_episode,
+    parse_episode,
+    read_log,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGINAL = (
@@ -23,14 +36,17 @@ OURS = (
     "Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705 Loss: 0.00306275 Acc: 0.875 "
     "Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3"
 )
-EPISODE = Episode(0, -28.0, 255, 0.9997705, 0.00306275, 0.875, -21.0, 255, 0.0132, 1020, 12.3)
+EPISODE = Episode(
+    0, -28.0, 255, 0.9997705, 0.00306275, 0.875, -21.0, 255, 0.0132, 1020, seconds=12.3
+)
 
 counts = st.integers(0, 10**18 - 1)
 numbers = st.floats()
+actions = st.text(ascii_letters + "_", min_size=1)
 episodes = st.builds(
     Episode,
     *(counts, numbers, counts, numbers, numbers, numbers),
-    *(st.none() | kind for kind in (numbers, counts, numbers, counts, numbers)),
+    *(st.none() | kind for kind in (numbers, counts, numbers, counts, actions, numbers)),
 )
 
 
@@ -48,6 +64,12 @@ def test_line_is_exactly_the_documented_one() -> None:
 
 def test_documented_line_is_read() -> None:
     assert parse_episode(OURS) == EPISODE
+
+
+def test_only_action_stands_before_the_seconds() -> None:
+    line = OURS.replace(" Seconds", " Only Action: FIRE Seconds")
+    assert format_episode(replace(EPISODE, only_action="FIRE")) == line
+    assert parse_episode(line) == replace(EPISODE, only_action="FIRE")
 
 
 def test_line_of_the_original_is_read_without_the_added_fields() -> None:
@@ -78,6 +100,7 @@ def test_nothing_is_written_in_scientific_notation(episode: Episode) -> None:
 @example("Episode: " + "1" * 5000 + ORIGINAL[10:])
 @example(ORIGINAL.replace("Loss: 0", "Loss: " + "1" * 100_000))
 @example(ORIGINAL.replace("255", "٢٥٥"))
+@example(ORIGINAL + " Only Action: " + "FIRE" * 100_000 + "!")
 def test_no_text_makes_the_parser_raise(text: str) -> None:
     parse_episode(text)
 
@@ -114,6 +137,10 @@ def test_nan_is_read() -> None:
         ORIGINAL.removesuffix("0.875"),
         OURS.removesuffix("12.3"),
         OURS + " Lives",
+        OURS + " Only Action: FIRE",
+        ORIGINAL + " Only Action: ",
+        ORIGINAL + " Only Action: 3",
+        ORIGINAL + " Only Action: FIRE UP",
         OURS.replace("Reward", "Score"),
         ORIGINAL[:30] + ORIGINAL,
         ORIGINAL.replace("255", "255.5"),
@@ -299,3 +326,133 @@ def test_full_disk_leaves_only_whole_lines(tmp_path: Path) -> None:
     failed = "".join(f"{count} {os.strerror(errno.EFBIG)}\n" for count in range(2, 9))
     assert (done.stdout, done.stderr) == (failed, "")
     assert (tmp_path / "log").read_text() == f"{OURS}\n" * 2
+
+
+# ---------------------------------------------------------------- positions
+
+logs = st.lists(st.sampled_from([OURS, ORIGINAL, "notes of mine", ""])).map(
+    lambda lines: "".join(f"{line}\n" for line in lines).encode()
+)
+
+
+def position_of(content: bytes) -> tuple[int, int]:
+    """Returns the position of a log that holds this."""
+    return len(content), zlib.crc32(content)
+
+
+@settings(deadline=None)
+@given(logs, st.sampled_from([b"", b"Epi", OURS.encode(), b"notes"]), st.lists(episodes))
+def test_position_is_that_of_the_file_as_it_stands(
+    content: bytes, tail: bytes, added: list[Episode]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_bytes(content + tail)
+        with RewardLog(path) as log:
+            assert log.position == position_of(path.read_bytes())
+            for episode in added:
+                log.append(episode)
+                assert log.position == position_of(path.read_bytes())
+
+
+def test_position_of_a_failed_append_is_the_one_before(tmp_path: Path) -> None:
+    code = (
+        "import sys, reward_log\n"
+        "log = reward_log.RewardLog(sys.argv[1])\n"
+        "before = log.position\n"
+        "try: log.append(reward_log.parse_episode(sys.argv[2]))\n"
+        "except OSError: print(log.position == before)\n"
+    )
+    path = write(tmp_path / "log", f"{OURS}\n")
+    limit = len(OURS) + 20
+    done = subprocess.run(
+        [sys.executable, "-c", code, path, OURS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.stdout == "True\n"
+
+
+@settings(deadline=None)
+@given(logs, logs, st.sampled_from([b"", b"Epi", b"notes"]))
+def test_log_is_cut_back_to_a_position_it_had(content: bytes, added: bytes, tail: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_bytes(content + added + tail)
+        assert cut_back(path, *position_of(content)) is None
+        assert path.read_bytes() == content
+
+
+def test_run_that_goes_on_after_a_cut_writes_on_from_the_position(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with RewardLog(path) as log:
+        log.append(bare(0, 10))
+        position = log.position
+        log.append(bare(1, 20))
+    assert cut_back(path, *position) is None
+    with RewardLog(path) as log:
+        assert log.position == position
+        log.append(bare(1, 30))
+    assert read_log(path).episodes == [bare(0, 10), bare(1, 30)]
+
+
+def test_missing_log_is_told_and_not_made(tmp_path: Path) -> None:
+    assert cut_back(tmp_path / "log", 0, 0) == f"{tmp_path / 'log'} is missing"
+    assert not (tmp_path / "log").exists()
+
+
+@settings(deadline=None)
+@given(st.binary(), st.binary(min_size=1))
+def test_shorter_log_is_told_and_kept(kept: bytes, lost: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_bytes(kept)
+        why = cut_back(path, *position_of(kept + lost))
+        assert why == f"{path} has lost lines: it has {len(kept)} bytes, and had {len(kept + lost)}"
+        assert path.read_bytes() == kept
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1), st.binary(), st.binary())
+@example(b"ab\n", b"ac\n", b"more\n")
+@example(b"ab\n", b"\nac", b"more\n")
+@example(b"ab\n", b"acd", b"more\n")
+def test_changed_log_is_told_and_cut_at_the_last_line_before_the_position(
+    had: bytes, found: bytes, added: bytes
+) -> None:
+    content = found + had[len(found) :] + added  # no shorter than it was
+    position, before = position_of(had), content[: len(had)]
+    assume(before != had)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_bytes(content)
+        why = cut_back(path, *position)
+        assert why == f"{path} was changed: its first {len(had)} bytes are not those that it had"
+        kept = before[: before.rfind(b"\n") + 1]
+        assert path.read_bytes() == (kept or content)
+
+
+def test_log_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        cut_back(tmp_path, 0, 0)
+
+
+def test_sync_has_the_log_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    with RewardLog(tmp_path / "log") as log:
+        log.append(EPISODE)
+        monkeypatch.setattr(os, "fsync", lambda opened: synced.append(os.fstat(opened).st_ino))
+        log.sync()
+    assert synced == [(tmp_path / "log").stat().st_ino]
+
+
+def test_device_is_no_log_to_sync(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("/dev/null")
+    with RewardLog(tmp_path / "log") as log:
+        log.append(EPISODE)
+        with pytest.raises(OSError) as caught:
+            log.sync()
+    assert caught.value.filename == str(tmp_path / "log")
