@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,8 @@ class Agent:
         self._rng = rng
         self._learner = Learner(self.online, self._target, algorithm, batch_size, seed)
         self._learner.compile(optimizer=optimizer)
+        # So that what it holds is there before the first update.
+        optimizer.build(self._learner.trainable_variables)
         self._greedy = Actor(self.online, algorithm.distribution, seed, noisy=False)
         self._explorer = self._greedy
         if options.noisy:
@@ -81,37 +84,82 @@ class Agent:
 
         Returns:
             [n] int64.
+
+        Raises:
+            FloatingPointError: a value is not finite.
         """
         actions = self._rng.integers(self.num_actions, size=len(states))
         greedy = self._rng.random(len(states)) >= epsilon
         if greedy.any():
             values = self._explorer.predict_on_batch(states) if explore else self.values(states)
+            if not np.isfinite(values).all():
+                raise FloatingPointError("the values of the actions are not finite")
             actions = np.where(greedy, values.argmax(axis=-1), actions)
         return actions
 
     def learn(self, batch: Batch) -> Update:
-        """Makes one update of the online network."""
+        """Makes one update of the online network.
+
+        Raises:
+            FloatingPointError: the loss, or what the network gave, is not finite.
+        """
         arrays = batch._asdict()
         del arrays["indices"]
-        loss = self._learner.train_on_batch(arrays)
+        loss = float(self._learner.train_on_batch(arrays))
         accuracy, mean_q = ops.convert_to_numpy(self._learner.means)
+        if not math.isfinite(loss + mean_q):
+            raise FloatingPointError(f"the loss is {loss:g}, the mean Q value {mean_q:g}")
         td_errors = ops.convert_to_numpy(self._learner.td_errors)
-        return Update(float(loss), float(accuracy), float(mean_q), td_errors)
+        return Update(loss, float(accuracy), float(mean_q), td_errors)
 
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""
         self._target.set_weights(self.online.get_weights())
 
+    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Returns all that acting and learning depend on: numbers, and copies of arrays.
+
+        Raises:
+            FloatingPointError: the network has diverged: not all of it is finite.
+        """
+        arrays = {
+            str(number): np.array(ops.convert_to_numpy(variable))
+            for number, variable in enumerate(self._variables)
+        }
+        _check_finite(arrays.values())
+        return {"random generator": self._rng.bit_generator.state}, arrays
+
+    def set_state(self, numbers: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Takes what `get_state` returned in an agent made of the same settings."""
+        self._rng.bit_generator.state = numbers["random generator"]
+        for number, variable in enumerate(self._variables):
+            variable.assign(arrays[str(number)])
+
+    @property
+    def _variables(self) -> list[Any]:
+        """Both networks, the optimiser and the generators of noise, as Keras variables."""
+        optimizer = self._learner.optimizer
+        return [
+            *self.online.weights,
+            *self._target.weights,
+            # The step size is a setting, and may change within a run.
+            *(each for each in optimizer.variables if each is not optimizer.learning_rate),
+            self._learner.random.state,
+            self._explorer.random.state,
+        ]
+
     def save_weights(self, path: Path, run: str = "") -> None:
         """Writes the online network's weights, whole or not at all.
 
         Args:
-            path: the file to write or to replace.
-            run: names the run; see `weights_file.save`.
+            path: the file.
+            run: what tells the files of a run from those of others.
 
         Raises:
+            FloatingPointError: the network has diverged: not all of them are finite.
             OSError: the file cannot be written; one that was there stays.
         """
+        _check_finite(self.online.get_weights())
         weights_file.save(path, self.online, run)
 
     def load_weights(self, path: Path, channels_first: bool = False) -> None:
@@ -130,6 +178,12 @@ class Agent:
         """
         weights_file.load(path, self.online, channels_first)
         self.copy_to_target()
+
+
+def _check_finite(arrays: Iterable[np.ndarray]) -> None:
+    """Raises FloatingPointError where an array has an element that is not finite."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise FloatingPointError("the network has weights that are not finite")
 
 
 def make_agent(

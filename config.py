@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from settings import ConfigError, check_range, setting
+
+# What the names of a run's files end in, after the environment id.
+WEIGHTS_ENDING, CHECKPOINT_ENDING = "_weights.h5", "_checkpoint"
 
 
 @dataclass(frozen=True)
@@ -19,43 +24,52 @@ class Config:
     environment: str = setting(
         "Pong-v0", "-env", "--environment", group="environment", metavar="ID",
         help="game and its rules, such as Breakout-v0, PongNoFrameskip-v4 or ALE/Pong-v5",
+        fixed=True,
     )  # fmt: skip
     envs: int = setting(
         8, "--envs", group="environment", unit="environments", low=1, high=1024,
         help="environments that step together",
+        fixed=True,
     )  # fmt: skip
     frame_skip: int = setting(
         4, "--frame-skip", group="environment", unit="frames", low=1, high=60,
         help="emulator frames that each step repeats its action for",
+        fixed=True,
     )  # fmt: skip
     frame_stack_size: int = setting(
         4, "-fss", "--framestacksize", group="environment", unit="frames", low=1, high=16,
         help="newest frames that make a state",
+        fixed=True,
     )  # fmt: skip
     state_frames: str = setting(
         "skipped", "--state-frames", group="environment", choices=("skipped", "raw"),
         help="frames that make a state: one of each step, or all that the last step repeated its "
         "action for, each as it is",
+        fixed=True,
     )  # fmt: skip
     frame_max: bool = setting(
         True, "--frame-max", group="environment",
         help="make a step's frame the maximum of the emulator's last two, and not the last alone",
+        fixed=True,
     )  # fmt: skip
     screen: str = setting(
         "resize", "--screen", group="environment", choices=("resize", "crop", "square"),
         help="how the screen becomes a frame: resize it whole to 84×84, or to 84×110 and crop rows "
         "26 to 109, or keep the 160×160 pixels at its centre (grey is then the mean of the "
         "colours, rounded down)",
+        fixed=True,
     )  # fmt: skip
     sticky_actions: float | None = setting(
         None, "--sticky-actions", group="environment", type=float, low=0.0, high=0.99,
         metavar="P", unset="as the id says",
         help="probability that the emulator repeats the last action instead of the one it is "
         "given, at each frame (default: as the id says)",
+        fixed=True,
     )  # fmt: skip
     full_action_space: bool = setting(
         False, "--full-action-space", group="environment",
         help="choose among all 18 actions of the console, not only those that the game needs",
+        fixed=True,
     )  # fmt: skip
     reward_clip: str = setting(
         "sign", "--reward-clip", group="environment", metavar="sign|none|BOUND",
@@ -78,10 +92,12 @@ class Config:
     memory: int = setting(
         1_000_000, "-m", "--memory", group="memory", unit="transitions", low=1, high=10**9,
         help="size of the replay memory",
+        fixed=True,
     )  # fmt: skip
     frame_codec: str = setting(
         "zstd", "--frame-codec", group="memory", choices=("none", "lz4", "zstd"),
         help="how the memory packs frames: not at all, or with lz4 or zstd (the smallest)",
+        fixed=True,
     )  # fmt: skip
     pretrain: int = setting(
         20_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
@@ -95,6 +111,7 @@ class Config:
     priority_exponent: float = setting(
         0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
         help="how much more often transitions with large TD errors are drawn; 0 draws all alike",
+        fixed=True,
     )  # fmt: skip
     importance_exponent: float = setting(
         0.4, "--importance-exponent", group="memory", low=0.0, high=1.0,
@@ -141,6 +158,7 @@ class Config:
     optimizer: str = setting(
         "adam", "--optimizer", group="learning", choices=("adam", "rmsprop"),
         help="what makes an update of a gradient: Adam, or RMSProp",
+        fixed=True,
     )  # fmt: skip
     optimizer_epsilon: float = setting(
         1.5e-4, "--optimizer-epsilon", group="learning", low=1e-12, high=1.0,
@@ -161,10 +179,12 @@ class Config:
     rmsprop_momentum: float = setting(
         0.0, "--rmsprop-momentum", group="learning", unit="per update", low=0.0, high=0.9999,
         help="how much of RMSProp's step before is taken again",
+        fixed=True,
     )  # fmt: skip
     rmsprop_centered: bool = setting(
         False, "--rmsprop-centered", group="learning",
         help="RMSProp divides by the gradients' deviation, and not by their size",
+        fixed=True,
     )  # fmt: skip
     gradient_clip: float = setting(
         0.0, "--gradient-clip", group="learning", low=0.0, high=1e9,
@@ -189,55 +209,67 @@ class Config:
     count_by: str = setting(
         "steps", "--count-by", group="learning", choices=("steps", "games"),
         help="what --train-every, --update and --exploresteps count",
+        fixed=True,
     )  # fmt: skip
     seed: int | None = setting(
         None, "--seed", group="learning", type=int, low=0, high=2**31 - 1, metavar="N",
         help="seed of all random numbers; the same seed, machine and flags give the same run "
         "(default: drawn and printed)",
+        fixed=True,
     )  # fmt: skip
 
     network: str = setting(
         "nips", "--network", group="network", choices=("nips", "nature", "impala"),
         help="the convolutional network of Mnih et al. 2013 (the fastest) or 2015, or that of "
         "Espeholt et al. 2018",
+        fixed=True,
     )  # fmt: skip
     network_width: int = setting(
         1, "--network-width", group="network", low=1, high=64,
         help="times as many filters in each convolution",
+        fixed=True,
     )  # fmt: skip
     hidden_activation: str = setting(
         "relu", "--hidden-activation", group="network", choices=("relu", "linear"),
         help="of the dense layer before the values",
+        fixed=True,
     )  # fmt: skip
     normalization: str = setting(
         "none", "--normalization", group="network", choices=("none", "layer", "spectral"),
         help="of the outputs of each layer, or of the kernels of convolutions; in the impala "
         "network of its residual blocks",
+        fixed=True,
     )  # fmt: skip
     input_scaling: bool = setting(
         True, "--input-scaling", group="network",
         help="brings the pixels from 0-255 to 0-1",
+        fixed=True,
     )  # fmt: skip
     dueling: bool = setting(
         False, "--dueling", group="network",
         help="the state's value and the actions' advantages have layers of their own",
+        fixed=True,
     )  # fmt: skip
     noisy: bool = setting(
         False, "--noisy", group="network",
         help="dense layers with learnt noise, which explores instead of epsilon",
+        fixed=True,
     )  # fmt: skip
     distribution: str = setting(
         "none", "--distribution", group="network", choices=("none", "c51", "qr", "iqn"),
         help="what is learnt of the return beside its mean: nothing, probabilities of fixed values "
         "(c51), or values of fixed (qr) or drawn (iqn) quantiles",
+        fixed=True,
     )  # fmt: skip
     atoms: int = setting(
         51, "--atoms", group="network", low=2, high=1000,
         help="values of c51, or quantiles of qr",
+        fixed=True,
     )  # fmt: skip
     value_range: float = setting(
         10.0, "--value-range", group="network", low=1e-3, high=1e9,
         help="the largest return that c51 knows; the smallest is its negative",
+        fixed=True,
     )  # fmt: skip
 
     start: float = setting(
@@ -255,8 +287,25 @@ class Config:
 
     continue_from: str | None = setting(
         None, "-c", "--continue", group="files", type=str, metavar="WEIGHTS",
-        help="weights to go on from, or to play with; episodes and steps count on from the log "
-        "beside them (default: none)",
+        help="weights to go on from, or to play with; with the checkpoint beside them the run goes "
+        "on as if it had not stopped (default: none)",
+    )  # fmt: skip
+    weights_only: bool = setting(
+        False, "--weights-only", group="files",
+        help="with --continue, take the weights alone, and no checkpoint; episodes and steps count "
+        "on from the log beside them",
+    )  # fmt: skip
+    checkpoint_every: float = setting(
+        10.0, "--checkpoint-every", group="files", unit="minutes", low=0.001, high=1e6,
+        help="time between two checkpoints of the whole run; there is one more at its end",
+    )  # fmt: skip
+    keep: int = setting(
+        2, "--keep", group="files", unit="checkpoints", low=1, high=10**6,
+        help="newest checkpoints that stay",
+    )  # fmt: skip
+    replay_checkpoint: bool = setting(
+        True, "--replay-checkpoint", group="files",
+        help="checkpoints hold the replay memory, too; without it a run does not go on exactly",
     )  # fmt: skip
     weights_layout: str = setting(
         "channels-last", "--weights-layout", group="files",
@@ -362,15 +411,32 @@ class Config:
     @property
     def log_path(self) -> Path:
         """The episode log of the run."""
-        return self._path("log.txt")
+        return self._path("_log.txt")
 
     @property
     def weights_path(self) -> Path:
         """The newest weights of the run."""
-        return self._path("weights.h5")
+        return self._path(WEIGHTS_ENDING)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The folder with the checkpoints of the run."""
+        return self._path(CHECKPOINT_ENDING)
+
+    @property
+    def lock_path(self) -> Path:
+        """What a run holds so that no other writes the same files."""
+        hidden = self._path("_lock")
+        return hidden.with_name(f".{hidden.name}")
+
+    @property
+    def run_id(self) -> str:
+        """What tells the files of this run from those of another: of all that stays in a run."""
+        fixed = [getattr(self, each.name) for each in fields(self) if each.metadata["fixed"]]
+        return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]
 
     def _path(self, ending: str) -> Path:
-        return Path(self.out) / f"{self.environment.replace('/', '-')}_{ending}"
+        return Path(self.out) / f"{self.environment.replace('/', '-')}{ending}"
 
 
 def _check_reward_clip(value: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -58,6 +59,11 @@ class StopSignals:
     def _note(self, number: int, _: FrameType | None) -> None:
         self.received = number
         self.__exit__()
+
+
+def warn(text: str) -> None:
+    """Says on stderr, above a bar if there is one, that something is wrong and the run goes on."""
+    tqdm.write(f"dqn_atari.py: warning: {' '.join(text.split())}", file=sys.stderr)
 
 
 class Progress:

@@ -14,15 +14,19 @@ import dataclasses
 import os
 import secrets
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
-from config import Config
+from array_file import ArrayFileError
+from checkpoint import Checkpoint, CheckpointError, newest
+from config import CHECKPOINT_ENDING, WEIGHTS_ENDING, Config
 from console import libraries_quiet
+from files import LockedError
 from presets import PRESETS
-from settings import GROUPS, ConfigError
+from settings import GROUPS, ConfigError, check_unchanged
+from weights_file import WeightsError, run_of
 
-# Flags that describe exploration: given beside --continue, they start it anew.
-SCHEDULE = {"start", "end", "explore_steps", "pretrain"}
+DEFAULTS = {each.name: each.default for each in dataclasses.fields(Config)}
 EPSILON = {"start", "end"}
 PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
 
@@ -89,23 +93,65 @@ def _help(field: dataclasses.Field) -> str:
     return f"{text} (default: {shown})".replace("%", "%%")
 
 
-def make_config(given: dict[str, Any]) -> tuple[Config, dict[str, str]]:
+def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
+    """Returns the checkpoint beside the weights that a run goes on from or plays with, if any.
+
+    Prints why newer ones, or the only one, are not used.
+
+    Args:
+        given: as for `make_config`.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be used.
+        OSError: the weights cannot be read.
+    """
+    where = {name: given[name] for name in ("environment", "out") if name in given}
+    default = Config(**where).weights_path if given.get("play") else None
+    weights = Path(given.get("continue_from") or default or "")
+    if not weights.name.endswith(WEIGHTS_ENDING) or given.get("weights_only"):
+        return None
+    folder = weights.with_name(weights.name.removesuffix(WEIGHTS_ENDING) + CHECKPOINT_ENDING)
+    found, problems = newest(folder, with_memory=not given.get("play"))
+    if not found:
+        return None
+    try:
+        if weights.exists() and run_of(weights) != found.attributes["run"]:
+            print(f"{folder} is of another run than {weights}, which is taken alone")
+            return None
+    except WeightsError as error:
+        problems.append(str(error))
+    for problem in problems:
+        print(f"{problem}: going on from {found.path}")
+    return found
+
+
+def make_config(
+    given: dict[str, Any], checkpoint: Checkpoint | None = None
+) -> tuple[Config, dict[str, str]]:
     """Returns the settings, and where those that are no defaults came from, by their names.
 
     Args:
         given: what the command line says, by the names of `Config`'s fields; and "preset".
+        checkpoint: what the run goes on from, with its settings where nothing else is said.
 
     Raises:
-        ConfigError: settings do not go together.
+        ConfigError: settings do not go together, or cannot change within a run.
     """
+    saved = checkpoint.attributes["settings"] if checkpoint else {}
     flags = {name: value for name, value in given.items() if name != "preset"}
     preset = given.get("preset")
     from_preset = PRESETS[preset].settings if preset else {}
-    settings = {**from_preset, **flags}
+    settings = {**saved, **from_preset, **flags}
     if settings.get("noisy") and EPSILON & flags.keys():
         raise ConfigError("--noisy explores instead of epsilon: leave out --start and --end")
     config = Config(**settings)
-    origins = dict.fromkeys(from_preset, f"preset {preset}") | dict.fromkeys(flags, "given")
+    if checkpoint and not config.play:
+        check_unchanged(saved, config, str(checkpoint.path))
+    origins = {
+        **{name: "checkpoint" for name, value in saved.items() if value != DEFAULTS[name]},
+        **dict.fromkeys(from_preset, f"preset {preset}"),
+        **dict.fromkeys(flags, "given"),
+    }
     return config, origins
 
 
@@ -114,13 +160,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = make_parser()
     given = vars(parser.parse_args(arguments))
     try:
-        config, origins = make_config(given)
+        checkpoint = find_checkpoint(given)
+        config, origins = make_config(given, checkpoint)
     except ConfigError as error:
         parser.error(str(error))
+    except (CheckpointError, OSError) as error:
+        return _fail(str(error), 1)
     if config.seed is None:
         config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
     try:
-        return _run(config, bool(SCHEDULE & given.keys()), origins)
+        return _run(config, frozenset(given), origins, checkpoint)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -129,7 +178,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _run(config: Config, new_schedule: bool, origins: dict[str, str]) -> int:
+def _run(
+    config: Config, given: frozenset[str], origins: dict[str, str], checkpoint: Checkpoint | None
+) -> int:
     """Does what the settings ask for; returns the exit status."""
     # TensorFlow greets on stderr as it is imported, where only errors are to be.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -146,17 +197,27 @@ def _run(config: Config, new_schedule: bool, origins: dict[str, str]) -> int:
         return _fail(str(error), 2)
 
     with libraries_quiet():
+        from emulators import EmulatorError
         from evaluation import play
         from reward_log import LogError
-        from training import train
-        from weights_file import WeightsError
+        from run import train
         from window import NoDisplayError
 
     try:
-        return play(config) if config.play else train(config, new_schedule, origins)
+        if config.play:
+            return play(config)
+        return train(config, given, origins, checkpoint)
     except ConfigError as error:
         return _fail(str(error), 2)
-    except (WeightsError, LogError, NoDisplayError, FloatingPointError) as error:
+    except (
+        ArrayFileError,
+        EmulatorError,
+        FloatingPointError,
+        LockedError,
+        LogError,
+        NoDisplayError,
+        WeightsError,
+    ) as error:
         return _fail(str(error), 1)
     except MemoryError as error:
         return _fail(str(error) or "the machine has no memory left: give less --memory", 1)

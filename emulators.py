@@ -25,6 +25,10 @@ MAX_NO_OPS = 30  # emulator frames without action at the start of a game, Mnih e
 CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; which rows, it does not say
 
 
+class EmulatorError(RuntimeError):
+    """An emulator that failed, said in one line."""
+
+
 class Emulation(NamedTuple):
     """What n emulators give after one step of each."""
 

@@ -36,10 +36,10 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         raise
     finally:
         new.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Has the disk take in the names of a folder's files, on systems that can be asked to."""
     # Windows opens no folder, and some file systems flush none; the file is whole all the same.
     with suppress(OSError):
@@ -48,3 +48,51 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+class LockedError(RuntimeError):
+    """Another process holds a lock, said in one line."""
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Holds a lock that ends with this process, however that ends.
+
+    On systems without such locks, and on file systems that know none, nothing is held.
+
+    Args:
+        path: the file of the lock, which stays. It holds the number of the process.
+        what: what the lock is for, to be told to those that find it held.
+
+    Raises:
+        LockedError: another process holds it.
+        OSError: the file cannot be made.
+    """
+    with path.open("a+b", buffering=0) as file:
+        if not _try_lock(file.fileno()):
+            file.seek(0)
+            holder = file.read().decode(errors="replace").strip() or "of unknown number"
+            raise LockedError(
+                f"{what} is being trained by process {holder}: wait for it, stop it, or give "
+                "another --out"
+            )
+        # A full disk is no reason not to train.
+        with suppress(OSError):
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Locks a file until it is closed; returns whether nobody else holds it, as far as is known."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems know no locks
+        return True
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
 
@@ -104,10 +105,27 @@ class Prefetcher:
         self._settle()
         self.memory.append(frames, actions, rewards, terminals, ends)
 
+    def end_episodes(self) -> None:
+        """Lets other episodes follow in all streams; see `ReplayMemory.end_episodes`."""
+        self._settle()
+        self.memory.end_episodes()
+
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:
         """Takes the |TD error| of transitions; see `ReplayMemory.update_priorities`."""
         self._settle()
         self.memory.update_priorities(indices, td_errors)
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what the next batch will be drawn with.
+
+        One that has been drawn ahead is no part of it; between two turns of the loop there is none.
+        """
+        self._settle()
+        return self._rng.bit_generator.state
+
+    def set_state(self, numbers: dict[str, Any]) -> None:
+        """Takes what `get_state` returned."""
+        self._rng.bit_generator.state = numbers
 
     def close(self) -> None:
         """Ends the thread."""

@@ -8,7 +8,8 @@ that it is the same on both.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,10 +80,11 @@ class AtariEnvironments:
         self._life_loss, self._life_penalty = life_loss, life_penalty
         self._no_op_limit = no_op_limit
         self._max_steps = -(-MAX_FRAMES // frame_skip)
-        self.num_actions = len(self._emulators.actions)
+        self.action_names = self._emulators.actions
+        self.num_actions = len(self.action_names)
         # Some games have no such action; then -1, which no action is.
-        actions = self._emulators.actions
-        self._no_op = actions.index("NOOP") if "NOOP" in actions else -1
+        names = self.action_names
+        self._no_op = names.index("NOOP") if "NOOP" in names else -1
         self.count = count
         # (height, width, p) of what each environment gives at each step.
         self.frame_shape = (*frame_shape(screen), frame_skip if raw else 1)
@@ -90,6 +92,10 @@ class AtariEnvironments:
         self._lengths = np.zeros(count, np.int64)
         self._no_ops = np.zeros(count, np.int64)
         self._round_starts = np.ones(count, bool)
+        # A seed and the actions since are an emulator's state; those of environment i at its length
+        # l are in row l.
+        self._seeds = np.zeros(count, np.int64)
+        self._actions = np.zeros((self._max_steps, count), np.uint8)
 
     def reset(self) -> np.ndarray:
         """Starts an episode in every environment; returns its first frames, [n, H, W, p] uint8."""
@@ -101,6 +107,7 @@ class AtariEnvironments:
         Args:
             actions: [n] int, indices into the game's actions.
         """
+        self._actions[self._lengths, np.arange(self.count)] = actions
         emulation = self._emulators.step(actions)
         self._lengths += 1
         rewards = clipped(emulation.points, self._reward_clip)
@@ -118,6 +125,38 @@ class AtariEnvironments:
         frames = self._start(ends) if ends.any() else emulation.frames
         return Step(frames, rewards, emulation.points, terminals, ends)
 
+    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Returns what all later steps depend on: numbers for JSON, and copies of arrays."""
+        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        arrays["actions"] = self._actions[: self._lengths.max()].copy()
+        return {"random generator": self._rng.bit_generator.state}, arrays
+
+    def set_state(self, numbers: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Takes what `get_state` returned, and plays the games up to where they were.
+
+        Returns:
+            The newest frames, [n, H, W, p] uint8; they differ from those of then if the emulators
+            play these games in another way.
+        """
+        self._rng.bit_generator.state = numbers["random generator"]
+        for name, array in self._arrays.items():
+            array[:] = arrays[name]
+        longest = int(self._lengths.max())
+        self._actions[:longest] = arrays["actions"]
+        emulation = self._emulators.reset(self._seeds, np.ones(self.count, bool))
+        # All end together: a shorter game starts later, and idles before.
+        for time in range(longest):
+            places = time - (longest - self._lengths)
+            starts = (places == 0) & (time > 0)
+            if starts.any():
+                self._emulators.reset(self._seeds[starts], starts)
+            actions = self._actions[places.clip(0), np.arange(self.count)]
+            emulation = self._emulators.step(np.where(places < 0, 0, actions.astype(np.int64)))
+        starts = (self._lengths == 0) & (longest > 0)
+        if starts.any():
+            emulation = self._emulators.reset(self._seeds[starts], starts)
+        return emulation.frames
+
     def picture(self) -> np.ndarray:
         """Returns the screen of the first environment, [height, width, 3] uint8 RGB.
 
@@ -129,10 +168,21 @@ class AtariEnvironments:
         """Frees the emulators."""
         self._emulators.close()
 
+    @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """What is kept of each environment, [n] each."""
+        return {
+            "seeds": self._seeds,
+            "lengths": self._lengths,
+            "lives": self._lives,
+            "no-ops": self._no_ops,
+            "round starts": self._round_starts,
+        }
+
     def _start(self, mask: np.ndarray) -> np.ndarray:
         """Starts an episode where `mask` is set; returns the newest frames of all."""
-        seeds = self._rng.integers(2**31, size=int(mask.sum()))
-        emulation = self._emulators.reset(seeds, mask)
+        self._seeds[mask] = self._rng.integers(2**31, size=int(mask.sum()))
+        emulation = self._emulators.reset(self._seeds[mask], mask)
         self._lives[mask] = emulation.lives[mask]
         self._lengths[mask] = 0
         self._no_ops[mask] = 0

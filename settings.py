@@ -27,6 +27,7 @@ def setting(
     choices: tuple[str, ...] | None = None,
     metavar: str | None = None,
     unset: str = "none",
+    fixed: bool = False,
 ) -> Any:
     """Returns a dataclass field that carries all that the command line needs to know of it.
 
@@ -42,6 +43,7 @@ def setting(
         choices: the values allowed, where they are words.
         metavar: the placeholder for the value in `-h`.
         unset: what None means, in words.
+        fixed: whether it has to stay as it is over all resumes of a run.
     """
     metadata = {
         "flags": flags,
@@ -54,6 +56,7 @@ def setting(
         "choices": choices,
         "metavar": metavar,
         "unset": unset,
+        "fixed": fixed,
     }
     return field(default=default, metadata=metadata)
 
@@ -72,6 +75,24 @@ def check_range(metadata: Any, value: Any) -> None:
 def _number(value: float) -> str:
     """Returns a bound as a person writes it: 1,000,000 or 1e-09."""
     return f"{value:,}" if isinstance(value, int) or math.floor(value) == value else f"{value:g}"
+
+
+def check_unchanged(before: Mapping[str, Any], now: Any, where: str) -> None:
+    """Raises ConfigError where a setting that has to stay as it is has changed.
+
+    Args:
+        before: values by the names of fields; one that is missing is passed over.
+        now: a dataclass whose fields `setting` made.
+        where: what the values before were found in.
+    """
+    for each in fields(now):
+        name, value = each.name, getattr(now, each.name)
+        if each.metadata["fixed"] and name in before and before[name] != value:
+            flag, old = each.metadata["flags"][-1], shown(each, before[name])
+            raise ConfigError(
+                f"{flag} is {shown(each, value)}, and {old} in {where}: that cannot change within "
+                "a run, so leave it out, or give --weights-only to take the weights alone"
+            )
 
 
 def shown(each: Any, value: Any) -> str:

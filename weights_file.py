@@ -22,13 +22,15 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import keras
 import numpy as np
 
 from files import replacing
+
+if TYPE_CHECKING:
+    import keras
 
 HDF5_HEAD, ZIP_HEAD = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 LAYOUT = "data_format"  # the attribute by which a file of ours tells that its channels are last
@@ -116,15 +118,19 @@ def run_of(path: Path) -> str | None:
     """Returns what names the run that wrote a file, as `save` was told.
 
     Returns:
-        None where the file names none, or is missing, unreadable, damaged or not of `save`.
+        None where the file names none, or is not of `save`.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        WeightsError: it is damaged.
     """
     try:
         if not _has_checksum(path):
             return None
-        with h5py.File(path) as file:
-            return file.attrs["run"] or None
-    except Exception:  # whatever the libraries raise on another file
-        return None
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}") from error
+    with h5py.File(path) as file:
+        return file.attrs["run"] or None
 
 
 def _has_checksum(path: Path) -> bool:
@@ -238,7 +244,10 @@ def _load_channels_first(path: Path, network: keras.Model) -> None:
     Raises:
         WeightsError: the network has something else behind `Flatten`.
     """
-    flattens = [layer for layer in network.layers if isinstance(layer, keras.layers.Flatten)]
+    # Only here, as whoever has a network has waited for Keras already, and `run_of` is quick.
+    from keras.layers import Flatten
+
+    flattens = [layer for layer in network.layers if isinstance(layer, Flatten)]
     behind = [
         (layer, flatten.input.shape[1:])
         for flatten in flattens

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from config import Config
 from games import game_roms
 from presets import PRESETS
-from training import assemble
+from run import assemble
 
 
 def train_a_little(environment: str, steps: int, preset: str) -> str:
@@ -37,7 +37,7 @@ def train_a_little(environment: str, steps: int, preset: str) -> str:
     if settings.get("count_by") == "games":
         settings |= {"games": 2, "steps": 100_000}  # it learns when a game is over
     config = Config(**settings)
-    training = assemble(config, new_schedule=False)
+    training = assemble(config)
     gathered = list(training.pretrain())
     episodes = [episode for finished in training.run() for episode in finished]
     training.close()

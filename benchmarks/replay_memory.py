@@ -194,13 +194,13 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
     from console import libraries_quiet
 
     with libraries_quiet():
-        from training import assemble
+        from run import assemble
     runs = []
     for codec in ("none", "zstd"):
         config = Config(
             memory=transitions, pretrain=0, start=0.1, end=0.1, seed=1, frame_codec=codec
         )
-        training = assemble(config, new_schedule=False)
+        training = assemble(config)
         fill(training.memory, recorded(file))
         runs.append(training.run())
     steps_of_all = 10

@@ -35,7 +35,7 @@ PEERS = {"network": "nature", "double": False, "n_step": 1, "batch": 32, "train_
 def ours(steps: int, **settings: object) -> float:
     """Returns the steps per second of this program's loop."""
     from config import Config
-    from training import assemble
+    from run import assemble
 
     config = Config(
         environment=GAME,
@@ -46,7 +46,7 @@ def ours(steps: int, **settings: object) -> float:
         seed=1,
         **settings,  # type: ignore[arg-type]
     )
-    training = assemble(config, new_schedule=False)
+    training = assemble(config)
     for _ in training.pretrain():
         pass
     started, from_step = 0.0, 0

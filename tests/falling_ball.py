@@ -23,7 +23,8 @@ BEST_SCORE = 1.0
 class FallingBall:
     """n games side by side, to be used like `AtariEnvironments`."""
 
-    num_actions = 3
+    action_names = ("LEFT", "STAY", "RIGHT")
+    num_actions = len(action_names)
     frame_shape = (COLUMNS * CELL, COLUMNS * CELL, 1)
 
     def __init__(self, count: int, rng: np.random.Generator):

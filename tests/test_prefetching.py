@@ -16,7 +16,8 @@ from config import Config
 from prefetching import Prefetcher, make_prefetcher
 from replay_memory import ReplayMemory
 from reward_log import Episode
-from training import Training, assemble
+from run import assemble
+from training import Training
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])
 
@@ -242,7 +243,7 @@ def trained(in_background: bool) -> tuple[Training, list[Episode]]:
         environment="Breakout-v0", envs=4, frame_skip=20, memory=200, pretrain=100, steps=280,
         train_every=4, update=100, explore_steps=2_000, priority_exponent=0.6, seed=11,
     )  # fmt: skip
-    training = assemble(config, new_schedule=False)
+    training = assemble(config)
     if not in_background:
         training._batches.close()
         rng = training._batches._rng

@@ -22,7 +22,8 @@ from prefetching import Prefetcher
 from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
-from training import LinearSchedule, Origin, Training, assemble, train
+from run import assemble, train
+from training import LinearSchedule, Origin, Training
 
 SMALL = {
     "environment": "Breakout-v0",
@@ -55,7 +56,7 @@ def lines_but_seconds(path: Path) -> list[str]:
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gives the folder of a short run, made once."""
     out = tmp_path_factory.mktemp("run")
-    assert train(Config(**SMALL, out=str(out)), new_schedule=False) == 0
+    assert train(Config(**SMALL, out=str(out))) == 0
     return out
 
 
@@ -99,7 +100,7 @@ def test_epsilon_moves_in_a_run(small_run: Path) -> None:
 
 
 def test_same_seed_and_flags_write_the_same(small_run: Path, tmp_path: Path) -> None:
-    train(Config(**SMALL, out=str(tmp_path)), new_schedule=False)
+    train(Config(**SMALL, out=str(tmp_path)))
     log, weights = "Breakout-v0_log.txt", "Breakout-v0_weights.h5"
     assert lines_but_seconds(tmp_path / log) == lines_but_seconds(small_run / log)
     ours, theirs = weights_in(tmp_path / weights), weights_in(small_run / weights)
@@ -208,7 +209,7 @@ def test_a_line_for_each_episode_tells_the_phase(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = Config(**{**SMALL, "episode_lines": True, "progress": True, "out": str(tmp_path)})
-    train(config, new_schedule=False)
+    train(config)
     output = capsys.readouterr().out
     assert "observing at random: " in output
     pattern = r"(\w+): episode (\S+), score (\S+), memory (\S+), epsilon (\S+), step (\S+)\n"
@@ -221,7 +222,7 @@ def test_a_line_for_each_episode_tells_the_phase(
 
 
 def test_noise_takes_epsilons_place() -> None:
-    training = assemble(Config(**{**SMALL, "noisy": True, "steps": 40}), new_schedule=False)
+    training = assemble(Config(**{**SMALL, "noisy": True, "steps": 40}))
     epsilons = {training.epsilon for _ in training.run()}
     training.close()
     assert epsilons == {0.0}
@@ -297,7 +298,7 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
         continue_from=str(weights),
         out=str(tmp_path),
     )
-    assert train(config, new_schedule=False) == 0
+    assert train(config) == 0
     assert log.read_text().startswith(before)
     added = read_log(log).episodes[last.number + 1 :]
     assert added[0].number == last.number + 1
@@ -314,7 +315,7 @@ def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layo
     nips_network((84, 84, 4), 4, 0).save_weights(path)
     weights_file.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
-    training = assemble(config, new_schedule=False)
+    training = assemble(config)
     training.close()
     for ours, theirs in zip(
         training.agent.online.get_weights(), expected.get_weights(), strict=True
@@ -330,7 +331,7 @@ def test_a_new_schedule_starts_where_the_run_goes_on(small_run: Path, tmp_path: 
         **{**SMALL, "steps": 4_000, "start": 0.1, "end": 0.0, "explore_steps": 100_000},
         continue_from=str(weights), out=str(tmp_path),
     )  # fmt: skip
-    train(config, new_schedule=True)
+    train(config, frozenset({"start", "end", "explore_steps"}))
     for episode in read_log(tmp_path / "Breakout-v0_log.txt").episodes:
         assert episode.epsilon == pytest.approx(0.1 - (episode.steps - 4 - last.steps) / 10**6)
     assert (small_run / "Breakout-v0_log.txt").read_bytes() == before
@@ -342,7 +343,7 @@ def test_a_run_that_is_done_is_not_run_again(small_run: Path, tmp_path: Path) ->
         continue_from=str(small_run / "Breakout-v0_weights.h5"),
     )
     with pytest.raises(ConfigError, match="give more --steps"):
-        train(config, new_schedule=False)
+        train(config)
     assert not list(tmp_path.iterdir())
 
 
@@ -350,7 +351,7 @@ def test_files_of_an_earlier_run_are_kept(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "Breakout-v0_log.txt").write_text("an old log\n")
     (tmp_path / "Breakout-v0_weights.h5").write_text("old weights")
     for _ in range(2):
-        train(Config(**{**SMALL, "steps": 8, "out": str(tmp_path)}), new_schedule=False)
+        train(Config(**{**SMALL, "steps": 8, "out": str(tmp_path)}))
     assert (tmp_path / "Breakout-v0_log.1.txt").read_text() == "an old log\n"
     assert (tmp_path / "Breakout-v0_weights.1.h5").read_text() == "old weights"
     assert (tmp_path / "Breakout-v0_weights.2.h5").exists()
@@ -365,7 +366,7 @@ def test_an_unreadable_log_beside_the_weights_stops_before_anything_is_written(
     (tmp_path / "Breakout-v0_log.txt").write_bytes(b"\x00\x01\x02" * 100)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(LogError):
-        train(Config(**{**SMALL, "continue_from": str(weights), "out": str(tmp_path)}), False)
+        train(Config(**{**SMALL, "continue_from": str(weights), "out": str(tmp_path)}))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -378,7 +379,7 @@ def test_weights_are_written_every_so_many_episodes(tmp_path: Path) -> None:
             episodes_then.append(len(read_log(config.log_path).episodes))
 
     sys.addaudithook(watch)  # for good, but other tests write elsewhere
-    train(config, new_schedule=False)
+    train(config)
     episodes = read_log(config.log_path).episodes
     due = {e.steps for e in episodes if e.number % 2 == 1}
     assert episodes_then[:-1] == [sum(e.steps <= step for e in episodes) for step in sorted(due)]
@@ -388,7 +389,7 @@ def test_weights_are_written_every_so_many_episodes(tmp_path: Path) -> None:
 def test_settings_device_and_bytes_are_shown_first(
     small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    train(Config(**{**SMALL, "steps": 4, "out": str(tmp_path)}), new_schedule=False)
+    train(Config(**{**SMALL, "steps": 4, "out": str(tmp_path)}))
     shown = capsys.readouterr().out
     assert "Breakout-v0" in shown
     assert "seed                 3" in shown
@@ -418,7 +419,7 @@ def test_other_games_and_settings_train(tmp_path: Path, environment: str, change
     config = Config(
         **{**SMALL, "environment": environment, "steps": 200, "out": str(tmp_path), **changes}
     )
-    assert train(config, new_schedule=False) == 0
+    assert train(config) == 0
     assert config.weights_path.exists()
     assert config.log_path.parent == tmp_path
 

@@ -527,16 +527,20 @@ def test_file_that_was_saved_without_a_run_has_none(tmp_path: Path, save: Saver)
     assert weights_file.run_of(tmp_path / "saved") is None
 
 
-def test_what_is_no_whole_file_of_ours_has_no_run(tmp_path: Path) -> None:
+def test_what_does_not_end_as_ours_has_no_run_and_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "w.h5"
-    assert weights_file.run_of(path) is None
-    assert weights_file.run_of(tmp_path) is None
     weights_file.save(path, network(1), "a run")
     whole = path.read_bytes()
-    for content in (b"", b"DQNCHECK", whole[:-1], whole[1:], whole[:-12] + b"\0" + whole[-12:]):
+    for content in (b"", whole[:-1]):
         path.write_bytes(content)
         assert weights_file.run_of(path) is None
-    assert [found.name for found in tmp_path.iterdir()] == ["w.h5"]
+    for content in (b"DQNCHECK", whole[1:], whole[:-12] + b"\0" + whole[-12:]):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"w\.h5 is damaged"):
+            weights_file.run_of(path)
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        weights_file.run_of(path)
 
 
 def test_saving_into_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""Measures what a checkpoint of a full replay memory takes, while the run goes on.
+
+    python3 benchmarks/checkpoint.py
+
+Fills the memory of a real run (1,000,000 transitions of Space Invaders by random play take about 8
+minutes), trains, and writes checkpoints one after the other. For each it prints for how long the
+loop stood still, the seconds until it was whole and on the disk, and its bytes; in the end how fast
+the loop is while one is written and while none is, and the seconds that going on from one takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from checkpoint import newest
+from config import Config
+from reward_log import RewardLog
+from run import assemble
+from run_files import RunFiles
+from training import Training
+
+
+def measure(config: Config, checkpoints: int, steps_between: int) -> None:
+    """Prints what so many checkpoints take, with so many steps of training between two."""
+    training = assemble(config)
+    for _ in training.pretrain():
+        pass
+    turns = training.run()
+    run_on(training, turns, steps_between)
+    print("| checkpoint | stood still, s | in all, s | MiB | steps/s meanwhile | steps/s without |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    with RewardLog(config.log_path) as log:
+        files = RunFiles(config, training, log)
+        for number in range(1, checkpoints + 1):
+            without = run_on(training, turns, steps_between)
+            stood_still, in_all, meanwhile = one_checkpoint(training, turns, files)
+            size = sum(file.stat().st_size for file in config.checkpoint_path.rglob("*"))
+            print(
+                f"| {number} | {stood_still:.3f} | {in_all:.1f} | {size / 2**20:.0f} "
+                f"| {meanwhile:.0f} | {without:.0f} |",
+                flush=True,
+            )
+        files.close()
+    training.close()
+    started = time.perf_counter()
+    found, _ = newest(config.checkpoint_path)
+    assemble(config, checkpoint=found).close()
+    print(f"going on from the last takes {time.perf_counter() - started:.1f} s")
+
+
+def run_on(training: Training, turns, steps: int) -> float:
+    """Trains for so many steps; returns the steps a second."""
+    end, first, started = training.step + steps, training.step, time.perf_counter()
+    while training.step < end:
+        next(turns)
+    return (training.step - first) / (time.perf_counter() - started)
+
+
+def one_checkpoint(training: Training, turns, files: RunFiles) -> tuple[float, float, float]:
+    """Returns for how long a checkpoint stops the loop, takes in all, and the steps a second."""
+    started = time.perf_counter()
+    files.start_checkpoint()
+    stood_still = time.perf_counter() - started
+    first = training.step
+    while files.is_writing():
+        next(turns)
+    in_all = time.perf_counter() - started
+    return stood_still, in_all, (training.step - first) / in_all
+
+
+def main() -> None:
+    """Measures in a folder that is removed again."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--environment", default="SpaceInvaders-v4", metavar="ID")
+    parser.add_argument("--transitions", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--checkpoints", type=int, default=5, metavar="N")
+    parser.add_argument("--steps", type=int, default=4_000, metavar="N", help="between two")
+    parser.add_argument("--folder", type=Path, help="where to, on the disk to be measured")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        config = Config(
+            environment=options.environment,
+            memory=options.transitions,
+            pretrain=options.transitions,
+            out=folder,
+            keep=1,
+            seed=1,
+        )
+        measure(config, options.checkpoints, options.steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""Kills runs, damages their files and fills their disk, and sees whether anything is lost.
+
+    python3 benchmarks/faults.py kills      100 SIGKILLs at random times in one run of Pong
+    python3 benchmarks/faults.py damage     1,000 files with one damaged byte
+    python3 benchmarks/faults.py disk       a full disk at ten moments (as root, on Linux)
+    python3 benchmarks/faults.py growth     memory over 30 minutes of training
+    python3 benchmarks/faults.py            all of them
+
+Each prints a row of one table: what was tried, how often, and what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from array_file import ArrayFile
+from checkpoint import CheckpointError, newest
+from reward_log import LogError, cut_back, read_log
+
+PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
+GAME = "Pong-v4"
+# Many updates and a memory that is soon full, so that there is much to lose.
+FLAGS = "-m 8000 -b 8 -pre 2000 --train-every 8 -u 800 -exs 20000 --seed 1 --checkpoint-every 0.02"
+
+
+class Run:
+    """A run of the program in a folder."""
+
+    def __init__(self, folder: Path, *flags: str):
+        """Takes the folder, which is made, and flags."""
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.flags = [*FLAGS.split(), *flags]
+        self.weights = folder / f"{GAME}_weights.h5"
+        self.log = folder / f"{GAME}_log.txt"
+        self.checkpoints = folder / f"{GAME}_checkpoint"
+
+    def start(self) -> subprocess.Popen:
+        """Starts it, or goes on with what there is."""
+        command = [sys.executable, str(PROGRAM), "-env", GAME, *self.flags, "--no-progress"]
+        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+            command += ["--continue", str(self.weights)]
+        return subprocess.Popen(
+            [*command, "--out", str(self.folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def lines(self) -> list[str]:
+        """Returns the lines of the log, but for the seconds."""
+        return re.sub(r" Seconds: \S+", "", self.log.read_text()).splitlines()
+
+    def is_same(self, other: Run) -> bool:
+        """Returns whether log and weights are those of another run, to the last bit."""
+        same = self.weights.read_bytes() == other.weights.read_bytes()
+        return same and self.lines() == other.lines()
+
+
+def kills(folder: Path, count: int, steps: int) -> str:
+    """Kills a run at random times of its life, each time it goes on, and compares the end."""
+    whole, killed = (Run(folder / name, f"-st={steps}") for name in ("whole", "killed"))
+    assert whole.start().wait() == 0
+    rng = np.random.default_rng(1)
+    moments: Counter[str] = Counter()
+    longest = 12.0
+    while sum(moments.values()) < count:
+        process = killed.start()
+        try:
+            _, errors = process.communicate(timeout=rng.uniform(0, longest))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            half_written = list(killed.checkpoints.glob(".*"))
+            moments["while a checkpoint was written" if half_written else "at another time"] += 1
+            continue
+        if process.returncode:
+            return f"ended with status {process.returncode}: {errors}"
+        break
+    while process.returncode != 0:
+        process = killed.start()
+        _, errors = process.communicate()
+        if process.returncode:
+            return f"ended with status {process.returncode}: {errors}"
+    outcome = "the same" if killed.is_same(whole) else "NOT THE SAME"
+    times = ", ".join(f"{number} {moment}" for moment, number in moments.items())
+    games = len(whole.lines())
+    return (
+        f"{sum(moments.values())} kills ({times}) in {steps:,} steps: weights and {games} lines of "
+        f"the log are {outcome} as without"
+    )
+
+
+def damage(folder: Path, count: int) -> str:
+    """Damages one byte of a file of a run at a time, and reads it."""
+    run = Run(folder / "damage", "-st=6000", "--keep=1")
+    assert run.start().wait() == 0
+    [checkpoint] = (each for each in run.checkpoints.iterdir() if each.name.isdecimal())
+    files = {
+        "weights": (run.weights, read_weights(run.weights)),
+        "run": (checkpoint / "run", read_checkpoint(run.checkpoints)),
+        "memory": (checkpoint / "memory", read_checkpoint(run.checkpoints)),
+        "log": (run.log, read_episodes(run.log)),
+    }
+    rng = np.random.default_rng(2)
+    outcomes: Counter[str] = Counter()
+    for number in range(count):
+        kind = list(files)[number % len(files)]
+        path, reader = files[kind]
+        content = path.read_bytes()
+        damaged = bytearray(content)
+        damaged[rng.integers(len(damaged))] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            outcomes[f"{kind}: {reader()}"] += 1
+        except Exception as error:  # what users would see as a traceback
+            outcomes[f"{kind}: TRACEBACK of {type(error).__name__}"] += 1
+        path.write_bytes(content)
+    return "; ".join(f"{outcome} {number}" for outcome, number in sorted(outcomes.items()))
+
+
+def read_weights(path: Path) -> Callable[[], str]:
+    """Returns a function that says what loading the weights comes to."""
+    from networks import nips_network
+    from weights_file import WeightsError, load
+
+    network = nips_network((84, 84, 4), 6, 0)
+    load(path, network)
+    whole = network.get_weights()
+
+    def read() -> str:
+        network.set_weights([np.zeros_like(array) for array in whole])
+        try:
+            load(path, network)
+        except WeightsError:
+            return "found"
+        same = all(map(np.array_equal, network.get_weights(), whole))
+        return "harmless" if same else "NOT FOUND"
+
+    return read
+
+
+def read_checkpoint(folder: Path) -> Callable[[], str]:
+    """Returns a function that says what looking for a checkpoint comes to."""
+
+    def content() -> list[bytes]:
+        found, _ = newest(folder)
+        assert found and found.memory_path
+        arrays = list(found.read().arrays.values())
+        with ArrayFile(found.memory_path, "replay memory") as file:
+            arrays += [file.read(name) for name in file.names]
+        return [array.tobytes() for array in arrays]
+
+    whole = content()
+
+    def read() -> str:
+        try:
+            return "harmless" if content() == whole else "NOT FOUND"
+        except CheckpointError:
+            return "found"
+
+    return read
+
+
+def read_episodes(path: Path) -> Callable[[], str]:
+    """Returns a function that says what going on with a log comes to."""
+    from reward_log import RewardLog
+
+    with RewardLog(path) as log:
+        position = log.position
+
+    def read() -> str:
+        try:
+            read_log(path)
+        except LogError:
+            return "found"
+        return "found" if cut_back(path, *position) else "NOT FOUND"
+
+    return read
+
+
+def disk(folder: Path, moments: int) -> str:
+    """Fills the disk of a run at different moments, and frees it again or not."""
+    outcomes: Counter[str] = Counter()
+    for number in range(moments):
+        stays_full = number % 2 == 1
+        with small_disk(folder / f"disk {number}") as place:
+            run = Run(place, "-st=12000")
+            process = run.start()
+            wait_until(process, lambda number=number, run=run: progress(run) >= number)
+            filler = place / "filler"
+            fill(filler)
+            wait_for_warning = process.stderr.readline() if process.stderr else ""
+            if not stays_full:
+                filler.unlink()
+            _, errors = process.communicate()
+            errors = wait_for_warning + errors
+            found, _ = newest(run.checkpoints)
+            filler.unlink(missing_ok=True)
+            good = (
+                "Traceback" not in errors
+                and "the run goes on" in errors
+                and process.returncode == int(stays_full)
+                and (found is not None or number == 0)
+            )
+            what = "stays full" if stays_full else "is freed"
+            if good:
+                outcomes[f"disk {what}: warned, went on, status {process.returncode}"] += 1
+            else:
+                outcomes[f"disk {what}: WRONG ({process.returncode}, {errors!r})"] += 1
+            if stays_full and found:
+                again = run.start()
+                _, errors = again.communicate()
+                outcomes["resumed afterwards" if not again.returncode else f"LOST: {errors}"] += 1
+    return "; ".join(f"{outcome} {number}" for outcome, number in sorted(outcomes.items()))
+
+
+def progress(run: Run) -> int:
+    """Returns how far a run is: 0 as it starts, then the number of its newest checkpoint."""
+    if not run.checkpoints.is_dir():
+        return 0
+    return max((int(n.name) for n in run.checkpoints.iterdir() if n.name.isdecimal()), default=0)
+
+
+def wait_until(process: subprocess.Popen, moment: Callable[[], bool]) -> None:
+    """Returns when something is so, or a process has ended."""
+    while not moment() and process.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Gives a file system of a few megabytes, in memory."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Writes a file until nothing more fits."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+def growth(folder: Path, minutes: float) -> str:
+    """Trains with a full memory, and looks at how much the process takes."""
+    run = Run(folder / "growth", "-st=1000000000", "-pre=8000", "--checkpoint-every=1")
+    process = run.start()
+    watched = psutil.Process(process.pid)
+    # The first minutes fill the memory, and compile what is compiled.
+    started, samples = time.monotonic(), []
+    while (passed := time.monotonic() - started) < 60 * minutes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+            return f"ended with status {process.returncode}"
+        if passed > 60 * min(3.0, minutes / 3):
+            samples.append((passed / 3600, watched.memory_info().rss / 2**20))
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    hours, sizes = np.array(samples).T
+    slope, _ = np.polyfit(hours, sizes, 1)
+    steps = read_log(run.log).episodes[-1].steps
+    return (
+        f"{minutes:g} minutes, {steps:,} steps: {sizes[0]:.0f} MiB after the first minutes, "
+        f"{sizes[-1]:.0f} at the end, highest {sizes.max():.0f}; slope {slope:+.1f} MiB an hour"
+    )
+
+
+def main() -> None:
+    """Does what is asked for, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=("kills", "damage", "disk", "growth", "all"),
+                        default="all")  # fmt: skip
+    parser.add_argument("--kills", type=int, default=100, metavar="N")
+    parser.add_argument("--steps", type=int, default=60_000, metavar="N", help="of the killed run")
+    parser.add_argument("--files", type=int, default=1_000, metavar="N")
+    parser.add_argument("--moments", type=int, default=10, metavar="N")
+    parser.add_argument("--minutes", type=float, default=30, metavar="N")
+    options = parser.parse_args()
+    trials = {
+        "kills": lambda folder: kills(folder, options.kills, options.steps),
+        "damage": lambda folder: damage(folder, options.files),
+        "disk": lambda folder: disk(folder, options.moments),
+        "growth": lambda folder: growth(folder, options.minutes),
+    }
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    print("| fault | outcome |\n| --- | --- |")
+    for name, trial in trials.items():
+        if options.what in (name, "all"):
+            folder = Path(tempfile.mkdtemp())
+            try:
+                print(f"| {name} | {trial(folder)} |", flush=True)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

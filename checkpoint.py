@@ -1,0 +1,208 @@
+"""The whole state of a run as folders, written in the background and read back.
+
+    Pong-v0_checkpoint/
+        000007/run        settings, counters, random generators, networks, optimiser, games
+        000007/memory     the replay memory, unless it is left out
+        000008/...        the newest
+        .000009.4711/     being written by process 4711, or left by one that was killed
+
+Each is written under a hidden name, flushed, checked and then renamed: so what has a number is
+whole. Both files are those of `array_file`, with checksums.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from array_file import ArrayFile, ArrayFileError, save
+from files import flush_folder
+from loan import end_loans
+
+VERSION = 1  # of what the files hold
+RUN_KIND, MEMORY_KIND = "run", "replay memory"
+
+
+class CheckpointError(ValueError):
+    """Checkpoints that cannot be used, said in one line."""
+
+
+class State(NamedTuple):
+    """What something holds, for a file: values that JSON can hold, and arrays, by name."""
+
+    attributes: dict[str, Any]
+    arrays: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that was found whole.
+
+    Attributes:
+        path: its folder.
+        attributes: those of the run's state.
+    """
+
+    path: Path
+    attributes: dict[str, Any]
+
+    @property
+    def memory_path(self) -> Path | None:
+        """The file of the replay memory, or None where it was left out."""
+        return self.path / "memory" if self.attributes["memory saved"] else None
+
+    def read(self) -> State:
+        """Returns the state of the run, without the replay memory.
+
+        Raises:
+            ArrayFileError, OSError: the file has been damaged or taken away since it was found.
+        """
+        with ArrayFile(self.path / "run", RUN_KIND) as file:
+            return State(file.attributes, {name: file.read(name) for name in file.names})
+
+
+def newest(folder: Path, with_memory: bool = True) -> tuple[Checkpoint | None, list[str]]:
+    """Returns the newest checkpoint in a folder that is whole, and what is wrong with newer ones.
+
+    Args:
+        folder: where they are; it may be missing.
+        with_memory: whether the replay memory is to be whole as well.
+
+    Raises:
+        CheckpointError: there are some, and none is whole.
+    """
+    problems = []
+    for path in reversed(_numbered(folder)):
+        try:
+            with ArrayFile(path / "run", RUN_KIND) as file:
+                attributes = file.attributes
+            if attributes["version"] > VERSION:
+                raise ArrayFileError(
+                    f"{path} is of format version {attributes['version']}, and this program reads "
+                    f"up to {VERSION}"
+                )
+            found = Checkpoint(path, attributes)
+            if with_memory and found.memory_path:
+                with ArrayFile(found.memory_path, MEMORY_KIND):
+                    pass
+            return found, problems
+        except (ArrayFileError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        raise CheckpointError(
+            f"no checkpoint in {folder} can be used, the newest because {problems[0]}: "
+            "--weights-only goes on from the weights alone"
+        )
+    return None, []
+
+
+class CheckpointWriter:
+    """Writes checkpoints in a thread of its own, one at a time, and keeps the newest."""
+
+    def __init__(self, folder: Path, keep: int):
+        """Clears away what killed processes left half written.
+
+        Args:
+            folder: where they are; made with the first of them.
+            keep: how many whole ones stay. While one more is written there is one more.
+        """
+        self._folder, self._keep = folder, keep
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
+        for left in folder.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def start(self, run: State, memory: State | None) -> None:
+        """Starts to write one, when that before is finished.
+
+        What is not lent must not change any more.
+
+        Args:
+            run: the state of the run.
+            memory: that of the replay memory, or None to leave it out.
+        """
+        assert self._writing is None
+        self._writing = self._thread.submit(self._write, run, memory)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether one was started, and `finish` has not been called since."""
+        return self._writing is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether one was started and `finish` would not have to wait."""
+        return self._writing is not None and self._writing.done()
+
+    def finish(self) -> None:
+        """Waits until the one that was started is whole.
+
+        Raises:
+            OSError: it could not be written; those before it stay.
+        """
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def close(self) -> None:
+        """Waits for the one being written, and ends the thread."""
+        if self._writing:
+            wait([self._writing])
+        self._thread.shutdown()
+
+    def _write(self, run: State, memory: State | None) -> None:
+        try:
+            self._folder.mkdir(exist_ok=True)
+            before = _numbered(self._folder)
+            number = 1 + int(before[-1].name) if before else 1
+            path = self._folder / f"{number:06}"
+            new = self._folder / f".{path.name}.{os.getpid()}"
+            try:
+                new.mkdir()
+                attributes = {
+                    **run.attributes,
+                    "version": VERSION,
+                    "memory saved": memory is not None,
+                }
+                save(new / "run", RUN_KIND, attributes, run.arrays)
+                if memory:
+                    save(new / "memory", MEMORY_KIND, *memory)
+                new.rename(path)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
+            flush_folder(self._folder)
+            for old in [*before, path][: -self._keep]:
+                # Under a hidden name first: what has a number is whole.
+                shutil.rmtree(old.rename(old.with_name(f".{old.name}.{os.getpid()}")))
+        finally:
+            if memory:
+                end_loans(memory.arrays.values())
+
+
+def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns arrays under names that begin with `prefix` and a slash."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the arrays that `prefixed` named so, under their own names."""
+    start = f"{prefix}/"
+    return {
+        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
+    }
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """Returns the checkpoints in a folder, whole or damaged, the oldest first."""
+    return sorted(
+        (each for each in folder.glob("*") if each.name.isdecimal() and each.is_dir()),
+        key=lambda each: int(each.name),
+    )

@@ -1,0 +1,134 @@
+"""What a run writes: its log, its weights and its checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from checkpoint import CheckpointWriter, State
+from config import Config
+from console import warn
+from reward_log import Episode, RewardLog
+from training import Training
+
+# Groups of settings that are of the run itself, and not of how it is watched or where it is kept.
+SAVED_GROUPS = ("environment", "memory", "learning", "network", "exploration")
+
+
+class RunFiles:
+    """Writes the files of a run. Where one cannot be written, the run goes on and tries again.
+
+    Episodes that the log has no room for are kept until it has. While something fails, that is said
+    once in each interval between checkpoints.
+    """
+
+    def __init__(self, config: Config, training: Training, log: RewardLog):
+        """Takes what is written: the log, open, and the run."""
+        self._config, self._training, self._log = config, training, log
+        self._interval = 60 * config.checkpoint_every
+        self._next_checkpoint = time.monotonic() + self._interval
+        self._writer = CheckpointWriter(config.checkpoint_path, config.keep)
+        self._unlogged: list[Episode] = []
+        self._failed: dict[str, OSError] = {}  # what could not be written at the last attempt
+        self._warned: dict[str, float] = {}  # when that was said last
+
+    def log(self, episodes: Sequence[Episode]) -> None:
+        """Writes the lines of episodes, and those that could not be written before."""
+        self._unlogged.extend(episodes)
+        self._attempt("the log", self._write_log)
+
+    def save_weights(self) -> None:
+        """Writes the newest weights."""
+        self._attempt("the weights", self._write_weights)
+
+    def save_checkpoint_if_due(self) -> None:
+        """Starts to write a checkpoint if it is time for one."""
+        if not self.is_writing() and time.monotonic() >= self._next_checkpoint:
+            self.start_checkpoint()
+
+    def is_writing(self) -> bool:
+        """Returns whether a checkpoint is still being written; if it has failed, says so."""
+        if self._writer.is_done:
+            self._attempt("the checkpoint", self._writer.finish)
+        return self._writer.is_busy
+
+    def start_checkpoint(self) -> None:
+        """Starts to write a checkpoint in the background.
+
+        Raises:
+            FloatingPointError: the network has diverged.
+        """
+        self._next_checkpoint = time.monotonic() + self._interval
+        try:
+            # It says how far the log goes, so that has to be on the disk before.
+            self._write_log()
+            self._log.sync()
+        except OSError as error:
+            self._note_failure("the checkpoint", error)
+            return
+        state = self._training.get_state()
+        run = {
+            "run": self._config.run_id,
+            "settings": saved_settings(self._config),
+            "log": self._log.position,
+        }
+        memory = None
+        if self._config.replay_checkpoint:
+            memory = State(*self._training.memory.get_state())
+        self._writer.start(State({**run, **state.attributes}, state.arrays), memory)
+
+    def finish(self) -> None:
+        """Writes all once more, as the run ends.
+
+        Raises:
+            FloatingPointError: the network has diverged.
+            OSError: something could not be written.
+        """
+        self.log([])
+        self.save_weights()
+        self._attempt("the checkpoint", self._writer.finish)
+        self.start_checkpoint()
+        if self._writer.is_busy:
+            self._attempt("the checkpoint", self._writer.finish)
+        for what, error in self._failed.items():
+            raise OSError(error.errno, f"{what} of the run's end is missing: {error.strerror}")
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._writer.close()
+
+    def _write_log(self) -> None:
+        while self._unlogged:
+            self._log.append(self._unlogged[0])
+            del self._unlogged[0]
+
+    def _write_weights(self) -> None:
+        self._training.agent.save_weights(self._config.weights_path, self._config.run_id)
+
+    def _attempt(self, what: str, write: Callable[[], None]) -> None:
+        """Writes something, or notes that it cannot be written."""
+        try:
+            write()
+        except OSError as error:
+            self._note_failure(what, error)
+        else:
+            self._failed.pop(what, None)
+
+    def _note_failure(self, what: str, error: OSError) -> None:
+        """Says that something cannot be written, unless it has said so in this interval."""
+        self._failed[what] = error
+        now = time.monotonic()
+        if now - self._warned.get(what, -math.inf) >= self._interval:
+            self._warned[what] = now
+            warn(f"{what} cannot be written ({error.strerror or error}): the run goes on")
+
+
+def saved_settings(config: Config) -> dict[str, object]:
+    """Returns the settings that a run goes on with, by their names."""
+    return {
+        each.name: getattr(config, each.name)
+        for each in dataclasses.fields(config)
+        if each.metadata["group"] in SAVED_GROUPS
+    }

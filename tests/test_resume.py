@@ -1,0 +1,420 @@
+"""A run that goes on from a checkpoint is the run that was never stopped, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import checkpoint as checkpoints
+from array_file import ArrayFile
+from checkpoint import Checkpoint, CheckpointError, newest
+from config import Config, ConfigError
+from dqn_atari import find_checkpoint, main, make_config
+from reward_log import read_log
+from run import assemble, train
+from run_files import RunFiles
+from training import Training
+
+# Short games, so that some end; small networks and few updates, so that it is quick.
+SMALL: dict[str, Any] = {
+    "environment": "Breakout-v0",
+    "envs": 8,
+    "memory": 3_000,
+    "batch": 8,
+    "pretrain": 400,
+    "steps": 2_400,
+    "train_every": 16,
+    "update": 160,
+    "explore_steps": 1_000,
+    "nothing": 3,
+    "seed": 3,
+    "progress": False,
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "uniform, 8 environments": {},
+    "by priority, 1 environment": {"priority_exponent": 0.6, "envs": 1, "steps": 1_200},
+    "noisy, by priority": {"noisy": True, "priority_exponent": 0.6},
+    "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 40},
+    "counted by games": {"count_by": "games", "train_every": 2, "updates": 8, "explore_steps": 9},
+    "raw frames": {"state_frames": "raw", "screen": "crop", "rmsprop_momentum": 0.9,
+                   "optimizer": "rmsprop"},
+}  # fmt: skip
+
+
+def outcome(folder: Path) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Returns the lines of a log, but for the seconds, and all arrays of the weights, by name."""
+    log = next(folder.glob("*_log.txt")).read_text()
+    arrays: dict[str, np.ndarray] = {}
+    with h5py.File(next(folder.glob("*_weights.h5"))) as file:
+        file.visititems(
+            lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None
+        )
+    return re.sub(r" Seconds: \S+", "", log).splitlines(), arrays
+
+
+def assert_same(ours: Path, theirs: Path) -> None:
+    (our_lines, our_arrays), (their_lines, their_arrays) = outcome(ours), outcome(theirs)
+    assert our_lines == their_lines
+    assert our_arrays.keys() == their_arrays.keys()
+    for name, array in our_arrays.items():
+        np.testing.assert_array_equal(array, their_arrays[name], err_msg=name)
+
+
+def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:
+    """Runs until so many steps, writes a checkpoint, and goes on a while, as before a crash."""
+    from reward_log import RewardLog
+
+    training = assemble(config)
+    with RewardLog(config.log_path) as log:
+        files = RunFiles(config, training, log)
+        for count in training.pretrain():
+            if count >= gathered:
+                break
+        else:
+            for episodes in training.run():
+                files.log(episodes)
+                if training.step >= steps:
+                    break
+        files.finish()
+        # What a killed run leaves beyond its last checkpoint.
+        if gathered == 10**9:
+            for episodes in training.run():
+                files.log(episodes)
+                if training.step >= steps + 400:
+                    break
+            files.save_weights()
+        files.close()
+    training.close()
+
+
+def go_on(config: Config) -> int:
+    """Goes on as the command line does."""
+    return main(["--continue", str(config.weights_path), "--out", config.out, "--no-progress"])
+
+
+@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
+def test_a_resumed_run_is_the_same_as_one_never_stopped(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    settings = {**SMALL, **changes}
+    whole, parted = (Config(**settings, out=str(tmp_path / name)) for name in ("whole", "parted"))
+    assert train(whole) == 0
+    Path(parted.out).mkdir()
+    interrupted(parted, settings["steps"] // 2)
+    assert go_on(parted) == 0
+    assert_same(tmp_path / "whole", tmp_path / "parted")
+    assert len(read_log(whole.log_path).episodes) > 4
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder of a run that was never stopped, made once."""
+    out = tmp_path_factory.mktemp("whole")
+    assert train(Config(**SMALL, out=str(out))) == 0
+    return out
+
+
+@pytest.mark.parametrize("gathered", [8, 200, 400])
+def test_a_run_stopped_in_pretraining_goes_on_with_it(
+    tmp_path: Path, whole_run: Path, gathered: int
+) -> None:
+    config = Config(**SMALL, out=str(tmp_path))
+    interrupted(config, 0, gathered)
+    assert go_on(config) == 0
+    assert_same(tmp_path, whole_run)
+
+
+def test_a_run_can_be_resumed_many_times(tmp_path: Path, whole_run: Path) -> None:
+    config = Config(**SMALL, out=str(tmp_path))
+    interrupted(config, 400)
+    for step in (800, 1_200, 1_600):
+        found, _ = newest(config.checkpoint_path)
+        assert found
+        training = assemble(config, frozenset(), found)
+        assert not training.lost
+        run_to(config, training, step)
+    assert go_on(config) == 0
+    lines, _ = outcome(tmp_path)
+    whole, _ = outcome(whole_run)
+    # Lines that were not cut back are there more than once; none is missing or different.
+    assert set(lines) == set(whole)
+
+
+def run_to(config: Config, training: Training, step: int) -> None:
+    """Runs on to a step and leaves a checkpoint."""
+    from reward_log import RewardLog
+
+    with RewardLog(config.log_path) as log:
+        files = RunFiles(config, training, log)
+        for episodes in training.run():
+            files.log(episodes)
+            if training.step >= step:
+                break
+        files.finish()
+        files.close()
+    training.close()
+
+
+@pytest.fixture(scope="module")
+def half_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder of a run that was stopped half-way with two checkpoints, made once."""
+    out = tmp_path_factory.mktemp("half")
+    config = Config(**SMALL, out=str(out))
+    interrupted(config, 800)
+    found, _ = newest(config.checkpoint_path)
+    run_to(config, assemble(config, frozenset(), found), 1_200)
+    return out
+
+
+@pytest.fixture
+def half(tmp_path: Path, half_run: Path) -> Path:
+    """Gives a copy of that."""
+    return Path(shutil.copytree(half_run, tmp_path / "half"))
+
+
+def given(folder: Path, **more: Any) -> dict[str, Any]:
+    """Returns what a command line that goes on from a folder says."""
+    return {
+        "continue_from": str(folder / "Breakout-v0_weights.h5"), "out": str(folder), **more
+    }  # fmt: skip
+
+
+def test_the_settings_of_the_run_are_taken_where_nothing_else_is_said(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    assert found
+    config, origins = make_config(given(half, learning_rate=0.001), found)
+    assert {name: getattr(config, name) for name in SMALL if name != "progress"} == {
+        name: value for name, value in SMALL.items() if name != "progress"
+    }
+    assert config.learning_rate == 0.001
+    assert origins["learning_rate"] == "given"
+    assert origins["memory"] == "checkpoint"
+    assert "gamma" not in origins
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--network", "nature"], "--network is nature, and nips in "),
+        (["-env", "Pong-v0"], "--environment is Pong-v0, and Breakout-v0 in "),
+        (["--memory", "4000"], "--memory is 4,000 transitions, and 3,000 transitions in "),
+        (["--framestacksize", "5"], "--framestacksize is 5 frames, and 4 frames in "),
+        (["--seed", "4"], "--seed is 4, and 3 in "),
+    ],
+)
+def test_what_cannot_change_within_a_run_is_refused_with_both_values(
+    half: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(half / "Breakout-v0_weights.h5")
+    with pytest.raises(SystemExit) as exit_:
+        main(["--continue", weights, "--out", str(half), *flags])
+    assert exit_.value.code == 2
+    errors = capsys.readouterr().err
+    assert words in errors
+    assert "--weights-only" in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half, learning_rate=0.0625), found)
+    training = assemble(config, frozenset({"learning_rate"}), found)
+    training.close()
+    assert float(training.agent._learner.optimizer.learning_rate.numpy()) == 0.0625
+
+
+def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half, start=0.5, end=0.1, explore_steps=800), found)
+    training = assemble(config, frozenset({"start", "end", "explore_steps"}), found)
+    assert training.step == 1_200
+    epsilons = [(training.step, training.epsilon) for _ in training.run()]
+    training.close()
+    for step, epsilon in epsilons:
+        assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 8 - 1_200) / 800))
+    assert not training.lost
+
+
+def test_pretraining_that_is_asked_for_is_the_networks(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half, pretrain=160), found)
+    training = assemble(config, frozenset({"pretrain"}), found)
+    before = len(training.memory)
+    assert training.decides_pretraining
+    assert list(training.pretrain())[-1] == 160
+    assert len(training.memory) == before + 160
+    training.close()
+    assert training.lost == ["the games in progress, as pretraining begins with new ones"]
+
+
+def test_a_memory_that_is_left_out_is_gathered_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(**SMALL, out=str(tmp_path), replay_checkpoint=False)
+    interrupted(config, 800)
+    assert not list(tmp_path.glob("*/*/memory"))
+    assert main(["-c", str(config.weights_path), "--out", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "the whole run but the replay memory, which was left out and the games in " in output
+    assert "pretraining, the network decides: from step 0 to 400" in output
+    numbers = [episode.number for episode in read_log(config.log_path).episodes]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_leaving_the_memory_out_is_said_with_what_it_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(Config(**{**SMALL, "steps": 8}, out=str(tmp_path), replay_checkpoint=False))
+    assert "gathers 400 transitions anew" in capsys.readouterr().out
+
+
+def test_weights_only_takes_no_checkpoint_and_keeps_it(
+    half: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(half / "Breakout-v0_weights.h5")
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()
+             if name not in ("explore_steps", "progress")]  # fmt: skip
+    assert main([*flags, "--continue", weights, "--out", str(half), "--weights-only"]) == 0
+    output = capsys.readouterr().out
+    assert "restored" not in output
+    assert "Breakout-v0_checkpoint is of an earlier run: renamed to " in output
+    assert list((half / "Breakout-v0_checkpoint.1").iterdir())
+
+
+def test_weights_of_another_run_are_taken_alone(
+    half: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Config(**{**SMALL, "seed": 4, "steps": 8}, out=str(tmp_path / "other"))
+    train(other)
+    shutil.copy(other.weights_path, half / "Breakout-v0_weights.h5")
+    assert find_checkpoint(given(half)) is None
+    assert "is of another run than" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_in_another_folder_and_leaves_the_first_as_it_is(
+    half: Path, tmp_path: Path, whole_run: Path
+) -> None:
+    before = {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
+    weights = str(half / "Breakout-v0_weights.h5")
+    assert main(["-c", weights, "--out", str(tmp_path / "new")]) == 0
+    assert {path: path.read_bytes() for path in half.rglob("*") if path.is_file()} == before
+    (lines, arrays), (whole_lines, whole_arrays) = outcome(tmp_path / "new"), outcome(whole_run)
+    assert lines == whole_lines[-len(lines) :]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, whole_arrays[name])
+
+
+def test_a_missing_weights_file_is_no_loss_beside_a_checkpoint(half: Path, whole_run: Path) -> None:
+    (half / "Breakout-v0_weights.h5").unlink()
+    assert main(["-c", str(half / "Breakout-v0_weights.h5"), "--out", str(half)]) == 0
+    assert outcome(half)[1].keys() == outcome(whole_run)[1].keys()
+
+
+def test_so_many_checkpoints_are_kept(half: Path) -> None:
+    names = sorted(path.name for path in (half / "Breakout-v0_checkpoint").iterdir())
+    assert names == ["000001", "000002"]
+    assert main(["-c", str(half / "Breakout-v0_weights.h5"), "--out", str(half), "--keep=1"]) == 0
+    assert [path.name for path in (half / "Breakout-v0_checkpoint").iterdir()] == ["000003"]
+
+
+@pytest.mark.parametrize("name", ["run", "memory"])
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    half: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = half / "Breakout-v0_checkpoint" / "000002" / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    found = find_checkpoint(given(half))
+    assert found
+    assert found.path.name == "000001"
+    [line] = capsys.readouterr().out.splitlines()
+    assert re.search(rf"000002/{name} is damaged: .*: going on from .*000001", line)
+
+
+def test_any_damaged_byte_of_a_checkpoint_is_found(half: Path) -> None:
+    folder = half / "Breakout-v0_checkpoint"
+    shutil.rmtree(folder / "000001")
+    rng = np.random.default_rng(0)
+    for name in ("run", "memory"):
+        file = folder / "000002" / name
+        whole = file.read_bytes()
+        for position in [*range(20), *rng.integers(len(whole), size=80)]:
+            damaged = bytearray(whole)
+            damaged[position] ^= int(rng.integers(1, 256))
+            file.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=r"--weights-only") as error:
+                newest(folder)
+            assert str(file) in str(error.value)
+        file.write_bytes(whole)
+    assert newest(folder)[0]
+
+
+def test_a_checkpoint_of_a_newer_program_is_refused_by_name(
+    half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "VERSION", 0)
+    with pytest.raises(CheckpointError, match=r"000002 is of format version 1, and .* up to 0"):
+        find_checkpoint(given(half))
+
+
+def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -> None:
+    folder = half / "Breakout-v0_checkpoint" / "000002"
+    with ArrayFile(folder / "run", "run") as file:
+        attributes = file.attributes
+        arrays = {name: file.read(name) for name in file.names}
+    arrays["environments/seeds"][3] += 1  # as if this seed meant another game
+    from array_file import save
+
+    save(folder / "run", "run", attributes, arrays)
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half), found)
+    training = assemble(config, frozenset(), found)
+    assert training.lost == ["the games in progress, which these emulators play in another way"]
+    for _ in training.run():
+        pass
+    training.close()
+
+
+def test_what_the_log_says_beyond_the_checkpoint_is_taken_back(half: Path, whole_run: Path) -> None:
+    log = half / "Breakout-v0_log.txt"
+    with log.open("a") as file:
+        file.write("Episode: 99 Reward: 1.0 Steps: 1300 Current Epsilon: 0.1 Loss: 0.0 Acc: 0.0\n")
+    assert go_on(Config(**SMALL, out=str(half))) == 0
+    assert "Episode: 99 " not in log.read_text()
+
+
+def test_a_log_that_has_changed_is_named(half: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = half / "Breakout-v0_log.txt"
+    log.write_text("Episode: 7" + log.read_text()[10:])
+    assert go_on(Config(**SMALL, out=str(half))) == 0
+    assert re.search(r"warning: .*Breakout-v0_log.txt", capsys.readouterr().err)
+
+
+def test_a_finished_run_asks_for_more_steps(whole_run: Path) -> None:
+    found = find_checkpoint(given(whole_run))
+    config, _ = make_config(given(whole_run), found)
+    with pytest.raises(ConfigError, match="give more --steps"):
+        train(config, frozenset(), {}, found)
+
+
+def test_playing_takes_the_settings_of_the_run(half: Path) -> None:
+    config, _ = make_config(
+        {"play": True, "environment": "Breakout-v0", "out": str(half)},
+        find_checkpoint({"play": True, "environment": "Breakout-v0", "out": str(half)}),
+    )
+    assert config.nothing == SMALL["nothing"]
+
+
+def test_the_state_of_a_run_is_plain_json_and_arrays(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    assert isinstance(found, Checkpoint)
+    assert json.loads(json.dumps(found.attributes)) == found.attributes
+    assert all(isinstance(array, np.ndarray) for array in found.read().arrays.values())
