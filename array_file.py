@@ -225,20 +225,28 @@ class ArrayFile:
         # Only what its checksum shows to be a header is taken into memory.
         self._check_bytes(0, _START.size + length, "header")
         self._file.seek(_START.size)
-        header = json.loads(self._file.read(length))
-        if header["kind"] != kind:
-            raise ArrayFileError(f"{path} is a {header['kind']!r} file, not a {kind!r} file")
-        self.attributes = header["attributes"]
-        end = offset
-        for each in header["arrays"]:
-            array = _Array(end, np.dtype(each["dtype"]), tuple(each["shape"]))
-            self._arrays[each["name"]] = array
-            end += math.prod(array.shape) * array.dtype.itemsize
+        try:
+            end = self._take_header(json.loads(self._file.read(length)), kind, offset)
+        except ArrayFileError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ArrayFileError(f"{path} has a header that no {kind} file has") from error
         whole = end + _CHECKSUM.size
         if size != whole:
             problem = "cut short" if size < whole else "damaged"
             raise ArrayFileError(f"{path} is {problem}: it has {size:,} bytes instead of {whole:,}")
         self._check_bytes(offset, end, "data")
+
+    def _take_header(self, header: Any, kind: str, offset: int) -> int:
+        """Takes the attributes, and where arrays lie from an offset on; returns where they end."""
+        if header["kind"] != kind:
+            raise ArrayFileError(f"{self._path} is a {header['kind']!r} file, not a {kind!r} file")
+        self.attributes = header["attributes"]
+        for each in header["arrays"]:
+            array = _Array(offset, np.dtype(each["dtype"]), tuple(each["shape"]))
+            self._arrays[each["name"]] = array
+            offset += math.prod(array.shape) * array.dtype.itemsize
+        return offset
 
     def _check_bytes(self, start: int, end: int, what: str) -> None:
         """Raises ArrayFileError where the bytes from start to end do not have their checksum."""

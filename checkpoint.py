@@ -54,6 +54,11 @@ class Checkpoint:
     attributes: dict[str, Any]
 
     @property
+    def version(self) -> int:
+        """The version of the format."""
+        return self.attributes["version"]
+
+    @property
     def memory_path(self) -> Path | None:
         """The file of the replay memory, or None where it was left out."""
         return self.path / "memory" if self.attributes["memory saved"] else None
@@ -78,17 +83,16 @@ def newest(folder: Path, with_memory: bool = True) -> tuple[Checkpoint | None, l
     Raises:
         CheckpointError: there are some, and none is whole.
     """
-    problems = []
+    problems: list[str] = []
     for path in reversed(_numbered(folder)):
         try:
             with ArrayFile(path / "run", RUN_KIND) as file:
-                attributes = file.attributes
-            if attributes["version"] > VERSION:
+                found = Checkpoint(path, file.attributes)
+            if found.version > VERSION:
                 raise ArrayFileError(
-                    f"{path} is of format version {attributes['version']}, and this program reads "
-                    f"up to {VERSION}"
+                    f"{path} is of format version {found.version}, and this program reads up to "
+                    f"{VERSION}"
                 )
-            found = Checkpoint(path, attributes)
             if with_memory and found.memory_path:
                 with ArrayFile(found.memory_path, MEMORY_KIND):
                     pass

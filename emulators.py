@@ -7,7 +7,8 @@ same bits.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import ale_py
@@ -27,6 +28,16 @@ CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; which rows, it
 
 class EmulatorError(RuntimeError):
     """An emulator that failed, said in one line."""
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Turns whatever an emulator raises into an EmulatorError that says which one it was."""
+    try:
+        yield
+    except Exception as error:
+        problem = " ".join(f"{type(error).__name__} {error}".split())
+        raise EmulatorError(f"{what} has failed ({problem})") from error
 
 
 class Emulation(NamedTuple):
@@ -125,6 +136,7 @@ class VectorEmulators:
             frame_max: whether a frame is the maximum of the last two or the last one.
             raw: whether a step gives all of its frames, each as it is.
         """
+        self._name = f"one of {count} emulators of {game.name}"
         self._picture = _Picture(game, screen)
         # Where all frames are wanted, the emulators skip none, and are stepped that much more.
         self._repeats = frame_skip if raw else 1
@@ -152,7 +164,8 @@ class VectorEmulators:
 
     def reset(self, seeds: np.ndarray, mask: np.ndarray) -> Emulation:
         """Starts the games in `mask` anew."""
-        screens, info = self._envs.reset(seed=seeds, options={"reset_mask": mask})
+        with _named(self._name):
+            screens, info = self._envs.reset(seed=seeds, options={"reset_mask": mask})
         # A game that goes on keeps the frames of its last step, of which only one is given here.
         frames = self._frames.copy()
         frames[mask] = self._picture.cut(screens[mask, 0])[..., None]
@@ -162,11 +175,11 @@ class VectorEmulators:
 
     def step(self, actions: np.ndarray) -> Emulation:
         """Steps all games."""
-        screens, points, over, _, info = self._envs.step(actions)
+        screens, points, over, info = self._step(actions)
         frames = [self._picture.cut(screens[:, 0])]
         points, lives = points.astype(np.float32), info["lives"]
         for _ in range(self._repeats - 1):
-            screens, more_points, now_over, _, info = self._envs.step(actions)
+            screens, more_points, now_over, info = self._step(actions)
             # A game that was over has started anew by itself. Nothing of the new one counts: it is
             # of no seed of ours, and will be reset before the next step.
             newest = np.where(over[:, None, None], frames[-1], self._picture.cut(screens[:, 0]))
@@ -176,6 +189,12 @@ class VectorEmulators:
             over = over | now_over
         self._frames = np.stack(frames, axis=-1)
         return Emulation(self._frames, points, over, lives)
+
+    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
+        """Returns screens, points, which games are over, and what else is known."""
+        with _named(self._name):
+            screens, points, over, _, info = self._envs.step(actions)
+        return screens, points, over, info
 
     def close(self) -> None:
         """Frees the emulators."""
@@ -239,6 +258,7 @@ class GymnasiumEmulators:
         raw: bool = False,
     ):
         """Makes `count` environments; see `VectorEmulators`."""
+        self._names = [f"emulator {n + 1} of {count} of {game.name}" for n in range(count)]
         self._picture = _Picture(game, screen)
         self._frame_skip, self._raw = frame_skip, raw
         # Screens of the end of a step that are joined, where not all are wanted.
@@ -265,7 +285,8 @@ class GymnasiumEmulators:
         """Starts the games in `mask` anew."""
         for index, seed in zip(np.flatnonzero(mask), seeds, strict=True):
             env = self._envs[index]
-            env.reset(seed=int(seed))
+            with _named(self._names[index]):
+                env.reset(seed=int(seed))
             self._frames[index] = self._frame([self._screen(env)])[..., None]
         nothing = np.zeros(len(mask), np.float32)
         return Emulation(self._frames.copy(), nothing, nothing > 0, self._lives())
@@ -275,7 +296,8 @@ class GymnasiumEmulators:
         points = np.zeros(len(actions), np.float32)
         over = np.zeros(len(actions), bool)
         for index, action in enumerate(actions.tolist()):
-            screens, points[index], over[index] = self._repeat(self._envs[index], action)
+            with _named(self._names[index]):
+                screens, points[index], over[index] = self._repeat(self._envs[index], action)
             frames = self._frames[index]
             if self._raw:
                 # What follows the end of a game is like the last that was seen of it.

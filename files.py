@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 
@@ -61,26 +62,43 @@ def locked(path: Path, what: str) -> Iterator[None]:
     On systems without such locks, and on file systems that know none, nothing is held.
 
     Args:
-        path: the file of the lock, which stays. It holds the number of the process.
+        path: the file of the lock, there only while it is held or after its holder was killed. It
+            holds the number of the process.
         what: what the lock is for, to be told to those that find it held.
 
     Raises:
         LockedError: another process holds it.
         OSError: the file cannot be made.
     """
-    with path.open("a+b", buffering=0) as file:
-        if not _try_lock(file.fileno()):
-            file.seek(0)
-            holder = file.read().decode(errors="replace").strip() or "of unknown number"
-            raise LockedError(
-                f"{what} is being trained by process {holder}: wait for it, stop it, or give "
-                "another --out"
-            )
+    with _open_locked(path, what) as file:
         # A full disk is no reason not to train.
         with suppress(OSError):
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                path.unlink()
+
+
+def _open_locked(path: Path, what: str) -> FileIO:
+    """Returns the file of a lock that is held until it is closed; raises what `locked` does."""
+    while True:
+        file = path.open("a+b", buffering=0)
+        if not _try_lock(file.fileno()):
+            file.seek(0)
+            holder = file.read().decode(errors="replace").strip() or "of unknown number"
+            file.close()
+            raise LockedError(
+                f"{what} is being trained by process {holder}: wait for it, stop it, or give "
+                "another --out"
+            )
+        # Its last holder may have removed it after it was opened here.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def _try_lock(descriptor: int) -> bool:

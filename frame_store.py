@@ -185,7 +185,8 @@ class PackedFrames:
         self._filled: deque[int] = deque()  # chunks in use, the oldest first
         self._position = sizes.chunk_bytes  # where the newest chunk is free
         self._last_groups = np.zeros(sizes.chunks, np.int64)  # the last group in each chunk
-        self._loan, self._lent = Loan([]), {}  # index in the loan, by chunk
+        self._loan = Loan([])
+        self._lent: dict[int, int] = {}  # index in the loan, by chunk
         # Where each group is, by the row of its number, and what it was packed with.
         self._starts = np.zeros((sizes.group_rows, streams), np.int64)
         self._lengths = np.zeros((sizes.group_rows, streams), np.uint32)

@@ -121,7 +121,7 @@ class Prefetcher:
         One that has been drawn ahead is no part of it; between two turns of the loop there is none.
         """
         self._settle()
-        return self._rng.bit_generator.state
+        return dict(self._rng.bit_generator.state)
 
     def set_state(self, numbers: dict[str, Any]) -> None:
         """Takes what `get_state` returned."""

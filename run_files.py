@@ -93,7 +93,9 @@ class RunFiles:
         if self._writer.is_busy:
             self._attempt("the checkpoint", self._writer.finish)
         for what, error in self._failed.items():
-            raise OSError(error.errno, f"{what} of the run's end is missing: {error.strerror}")
+            raise OSError(
+                error.errno, f"cannot write {what} of the run's end: {error.strerror or error}"
+            )
 
     def close(self) -> None:
         """Waits for what is being written."""

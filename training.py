@@ -349,7 +349,7 @@ class Training:
                     mean_q=mean_q,
                     frames=self.step * self._config.frame_skip,
                     seconds=round(self.seconds, 1),
-                    only_action=self._only_action(index),
+                    only_action=self._only_action(int(index)),
                 )
             )
             self.episode += 1

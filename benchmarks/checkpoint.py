@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 # Run as a script, this file's folder is on the path and the program's is not.
@@ -55,7 +56,7 @@ def measure(config: Config, checkpoints: int, steps_between: int) -> None:
     print(f"going on from the last takes {time.perf_counter() - started:.1f} s")
 
 
-def run_on(training: Training, turns, steps: int) -> float:
+def run_on(training: Training, turns: Iterator[object], steps: int) -> float:
     """Trains for so many steps; returns the steps a second."""
     end, first, started = training.step + steps, training.step, time.perf_counter()
     while training.step < end:
@@ -63,7 +64,9 @@ def run_on(training: Training, turns, steps: int) -> float:
     return (training.step - first) / (time.perf_counter() - started)
 
 
-def one_checkpoint(training: Training, turns, files: RunFiles) -> tuple[float, float, float]:
+def one_checkpoint(
+    training: Training, turns: Iterator[object], files: RunFiles
+) -> tuple[float, float, float]:
     """Returns for how long a checkpoint stops the loop, takes in all, and the steps a second."""
     started = time.perf_counter()
     files.start_checkpoint()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -205,7 +206,7 @@ def disk(folder: Path, moments: int) -> str:
         with small_disk(folder / f"disk {number}") as place:
             run = Run(place, "-st=12000")
             process = run.start()
-            wait_until(process, lambda number=number, run=run: progress(run) >= number)
+            wait_until(process, functools.partial(reached, run, number))
             filler = place / "filler"
             fill(filler)
             wait_for_warning = process.stderr.readline() if process.stderr else ""
@@ -233,11 +234,10 @@ def disk(folder: Path, moments: int) -> str:
     return "; ".join(f"{outcome} {number}" for outcome, number in sorted(outcomes.items()))
 
 
-def progress(run: Run) -> int:
-    """Returns how far a run is: 0 as it starts, then the number of its newest checkpoint."""
-    if not run.checkpoints.is_dir():
-        return 0
-    return max((int(n.name) for n in run.checkpoints.iterdir() if n.name.isdecimal()), default=0)
+def reached(run: Run, number: int) -> bool:
+    """Returns whether a run has written the checkpoint of this number; 0 is its start."""
+    names = os.listdir(run.checkpoints) if run.checkpoints.is_dir() else []
+    return max((int(name) for name in names if name.isdecimal()), default=0) >= number
 
 
 def wait_until(process: subprocess.Popen, moment: Callable[[], bool]) -> None:
@@ -300,11 +300,11 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=10, metavar="N")
     parser.add_argument("--minutes", type=float, default=30, metavar="N")
     options = parser.parse_args()
-    trials = {
-        "kills": lambda folder: kills(folder, options.kills, options.steps),
-        "damage": lambda folder: damage(folder, options.files),
-        "disk": lambda folder: disk(folder, options.moments),
-        "growth": lambda folder: growth(folder, options.minutes),
+    trials: dict[str, Callable[[Path], str]] = {
+        "kills": functools.partial(kills, count=options.kills, steps=options.steps),
+        "damage": functools.partial(damage, count=options.files),
+        "disk": functools.partial(disk, moments=options.moments),
+        "growth": functools.partial(growth, minutes=options.minutes),
     }
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print("| fault | outcome |\n| --- | --- |")

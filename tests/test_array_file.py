@@ -360,6 +360,39 @@ def test_absurd_header_takes_no_memory(tmp_path: Path, length: int) -> None:
     assert "damaged" in why
 
 
+ARRAY = {"name": "a", "dtype": "<f4", "shape": [0]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        [],
+        {},
+        {"kind": KIND},
+        {"kind": KIND, "attributes": None, "arrays": None},
+        {"kind": KIND, "attributes": {}, "arrays": [{"name": "a"}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "dtype": "no type"}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "dtype": 7}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "shape": 7}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "shape": ["a"]}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "name": []}]},
+    ],
+)
+def test_header_of_something_else_is_refused(tmp_path: Path, header: Any) -> None:
+    path = tmp_path / "saved"
+    path.write_bytes(by_hand(header, b""))
+    assert "header" in refusal(path)
+
+
+def test_header_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+    whole = by_hand({}, b"")
+    start = whole[:20] + b"{]"
+    path.write_bytes(start + struct.pack("<I", zlib.crc32(start)) + whole[-4:])
+    assert "header" in refusal(path)
+
+
 # ---------------------------------------------------------------- writing
 
 

@@ -139,6 +139,9 @@ def test_help_loads_nothing_heavy() -> None:
         ("-m 31", "--memory 31 is below --batch 32: give a memory of at least 32 transitions"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--learning", "unrecognized arguments: --learning"),
+        ("'two\nlines'", "unrecognized arguments: two lines"),
+        ("--checkpoint-every 0", "--checkpoint-every 0.0 is out of range: from 0.001 to"),
+        ("--keep 0", "--keep 0 is out of range: from 1 to"),
     ],
 )
 def test_wrong_usage_ends_in_one_line_and_status_2(
@@ -319,7 +322,7 @@ def test_a_signal_ends_a_run_in_order(number: int, status: int, stage: str, tmp_
     assert log.read_text() == "" or log.read_text().endswith("\n")
 
 
-def test_a_full_disk_ends_in_one_line_and_the_old_weights_stay(tmp_path: Path) -> None:
+def test_a_full_disk_does_not_end_a_run_and_its_status_tells(tmp_path: Path) -> None:
     weights = tmp_path / "Breakout-v0_weights.h5"
     weights_file.save(weights, nips_network((84, 84, 4), 4, 0))
     before = weights.read_bytes()
@@ -328,16 +331,27 @@ def test_a_full_disk_ends_in_one_line_and_the_old_weights_stay(tmp_path: Path) -
         f"sys.path.insert(0, {str(PROGRAM.parent)!r}); import dqn_atari;"
         "sys.exit(dqn_atari.main(sys.argv[1:]))"
     )
-    arguments = [*map(str, SMALL), "--out", tmp_path, "-st", "40"]
+    arguments = [*map(str, SMALL), "--out", tmp_path, "-st", "800", "--save-every=1", "-n=3"]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert f"{weights}: File too large" in done.stderr
+    # A warning of each, once in ten minutes, and what came of it.
+    goes_on = "cannot be written (File too large): the run goes on"
+    assert done.stderr.splitlines() == [
+        f"dqn_atari.py: warning: the weights {goes_on}",
+        f"dqn_atari.py: warning: the checkpoint {goes_on}",
+        "dqn_atari.py: error: cannot write the weights of the run's end: File too large",
+    ]
     assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
+    assert len(read_log(tmp_path / "Breakout-v0_log.txt").episodes) > 2
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"Breakout-v0_weights.1.h5", "Breakout-v0_log.txt"}
+    assert names == {
+        "Breakout-v0_weights.1.h5",
+        "Breakout-v0_log.txt",
+        "Breakout-v0_checkpoint",
+    }
+    assert not list((tmp_path / "Breakout-v0_checkpoint").iterdir())
 
 
 def test_rendering_without_a_display_ends_before_anything_is_written(tmp_path: Path) -> None:

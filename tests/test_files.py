@@ -1,12 +1,15 @@
 """What a file that is replaced promises."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from files import replacing
+from files import LockedError, locked, replacing
 
 
 def names(folder: Path) -> set[str]:
@@ -143,3 +146,55 @@ def test_a_reader_never_sees_half_a_file_however_often_it_is_replaced(tmp_path: 
             new.write_text(content)
         assert path.read_text() == content
     assert names(tmp_path) == {"log.txt"}
+
+
+def test_a_lock_is_held_by_one_and_names_its_process(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    with (
+        locked(lock, "Pong-v0 in ."),
+        pytest.raises(LockedError, match=f"Pong-v0 in . is being .* by process {os.getpid()}: "),
+        locked(lock, "Pong-v0 in ."),
+    ):
+        pass
+    assert not lock.exists()
+    with locked(lock, "Pong-v0 in ."):
+        assert lock.read_text() == f"{os.getpid()}\n"
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from files import locked
+with locked(Path(sys.argv[1]), "this"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(LockedError, match=f"process {process.pid}: "), locked(lock, "that"):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert lock.exists()
+    with locked(lock, "that"):
+        assert lock.read_text() == f"{os.getpid()}\n"
+    assert not lock.exists()
+
+
+def test_a_lock_that_its_holder_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    with locked(lock, "this"):
+        lock.unlink()
+        with locked(lock, "that"):
+            assert lock.exists()

@@ -41,7 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "uniform, 8 environments": {},
     "by priority, 1 environment": {"priority_exponent": 0.6, "envs": 1, "steps": 1_200},
     "noisy, by priority": {"noisy": True, "priority_exponent": 0.6},
-    "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 40},
+    "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 80},
     "counted by games": {"count_by": "games", "train_every": 2, "updates": 8, "explore_steps": 9},
     "raw frames": {"state_frames": "raw", "screen": "crop", "rmsprop_momentum": 0.9,
                    "optimizer": "rmsprop"},
@@ -110,7 +110,7 @@ def test_a_resumed_run_is_the_same_as_one_never_stopped(
     interrupted(parted, settings["steps"] // 2)
     assert go_on(parted) == 0
     assert_same(tmp_path / "whole", tmp_path / "parted")
-    assert len(read_log(whole.log_path).episodes) > 4
+    assert read_log(whole.log_path).episodes
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +370,7 @@ def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -
     with ArrayFile(folder / "run", "run") as file:
         attributes = file.attributes
         arrays = {name: file.read(name) for name in file.names}
-    arrays["environments/seeds"][3] += 1  # as if this seed meant another game
+    arrays["environments/actions"][:] = 0  # as if the actions meant something else
     from array_file import save
 
     save(folder / "run", "run", attributes, arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -288,8 +289,7 @@ def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
 
 
 def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Path) -> None:
-    for file in small_run.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
     log, weights = tmp_path / "Breakout-v0_log.txt", tmp_path / "Breakout-v0_weights.h5"
     before = log.read_text()
     last = read_log(log).episodes[-1]
@@ -306,7 +306,13 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
     assert (added[0].seconds or 0) > (last.seconds or 0)
     # The decay of 1,000 steps is over and stays so.
     assert {episode.epsilon for episode in added} == {0.9}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [log.name, weights.name]
+    # Without the checkpoint, which is the command line's to find, it is another run's.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "Breakout-v0_checkpoint",
+        "Breakout-v0_checkpoint.1",
+        log.name,
+        weights.name,
+    ]
 
 
 @pytest.mark.parametrize("layout", ["channels-last", "channels-first"])
@@ -432,11 +438,49 @@ def test_episode_sums_start_anew_after_each_episode() -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
-    training, agent, _ = parts(Config(**{**SMALL, "steps": 400, "pretrain": 100}))
+    training, agent, _ = parts(Config(**{**SMALL, "steps": 400, "pretrain": 100, "end": 1.0}))
     list(training.pretrain())
     agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
-    with pytest.raises(
-        FloatingPointError, match=r"the loss is nan at step [0-9]+, .*smaller --lear"
-    ):
+    with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
         list(training.run())
     training.close()
+
+
+def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run: Path) -> None:
+    shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
+    path, network = tmp_path / "other.weights.h5", nips_network((84, 84, 4), 4, 0)
+    network.set_weights([np.full_like(w, np.inf) for w in network.get_weights()])
+    network.save_weights(path)
+    before = (tmp_path / "Breakout-v0_weights.h5").read_bytes()
+    config = Config(**SMALL, continue_from=str(path), out=str(tmp_path))
+    with pytest.raises(FloatingPointError, match=r"not finite at step 0, .* smaller --learning-r"):
+        train(config)
+    assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
+    assert not (tmp_path / "Breakout-v0_weights.h5").exists()
+    assert not (tmp_path / "Breakout-v0_checkpoint").exists()
+    training = assemble(config)
+    for write in (lambda: training.agent.save_weights(path), training.get_state):
+        with pytest.raises(FloatingPointError, match="weights that are not finite"):
+            write()
+    training.close()
+
+
+def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
+    network = nips_network((84, 84, 4), 4, 0)
+    weights = [np.zeros_like(array) for array in network.get_weights()]
+    weights[-1][2] = 1  # RIGHT, whatever is seen
+    network.set_weights(weights)
+    network.save_weights(tmp_path / "other.weights.h5")
+    config = Config(
+        **{**SMALL, "start": 0.0, "end": 0.0, "train_every": 10**6, "pretrain": 0},
+        continue_from=str(tmp_path / "other.weights.h5"),
+        out=str(tmp_path),
+    )
+    train(config)
+    episodes = read_log(tmp_path / "Breakout-v0_log.txt").episodes
+    assert {episode.only_action for episode in episodes} == {"RIGHT"}
+
+
+def test_games_of_many_actions_name_none(small_run: Path) -> None:
+    episodes = read_log(small_run / "Breakout-v0_log.txt").episodes
+    assert {episode.only_action for episode in episodes} == {None}
