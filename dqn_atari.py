@@ -155,6 +155,15 @@ def make_config(
     return config, origins
 
 
+def _changed(given: dict[str, Any], checkpoint: Checkpoint | None) -> frozenset[str]:
+    """Returns the names of settings that are given and that the checkpoint, if any, has not so.
+
+    So the command that started a run, or a new schedule in it, can be given again to go on with it.
+    """
+    saved = checkpoint.attributes["settings"] if checkpoint else {}
+    return frozenset(name for name, value in given.items() if (name, value) not in saved.items())
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0, 1 (failed), 2 (usage), 130 or 143 (stopped)."""
     parser = make_parser()
@@ -169,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     if config.seed is None:
         config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
     try:
-        return _run(config, frozenset(given), origins, checkpoint)
+        return _run(config, _changed(given, checkpoint), origins, checkpoint)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -179,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(
-    config: Config, given: frozenset[str], origins: dict[str, str], checkpoint: Checkpoint | None
+    config: Config, changed: frozenset[str], origins: dict[str, str], checkpoint: Checkpoint | None
 ) -> int:
     """Does what the settings ask for; returns the exit status."""
     # TensorFlow greets on stderr as it is imported, where only errors are to be.
@@ -206,7 +215,7 @@ def _run(
     try:
         if config.play:
             return play(config)
-        return train(config, given, origins, checkpoint)
+        return train(config, changed, origins, checkpoint)
     except ConfigError as error:
         return _fail(str(error), 2)
     except (

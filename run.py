@@ -31,7 +31,7 @@ SCHEDULE = frozenset({"start", "end", "explore_steps", "pretrain"})
 
 def train(
     config: Config,
-    given: frozenset[str] = frozenset(),
+    changed: frozenset[str] = frozenset(),
     origins: Mapping[str, str] = MappingProxyType({}),
     checkpoint: Checkpoint | None = None,
 ) -> int:
@@ -39,8 +39,9 @@ def train(
 
     Args:
         config: the settings of the run.
-        given: names of settings that the command line gives. Beside `continue_from`, those of
-            `SCHEDULE` let exploration start anew, and "pretrain" pretraining as well.
+        changed: names of settings that the command line gives, and the checkpoint has not so.
+            Beside `continue_from`, those of `SCHEDULE` let exploration start anew, and "pretrain"
+            pretraining as well.
         origins: where settings that are no defaults came from, by their names.
         checkpoint: what the run goes on from.
 
@@ -63,7 +64,7 @@ def train(
     with StopSignals() as stop:
         _check_folder(Path(config.out))
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
-            training = assemble(config, given, checkpoint)
+            training = assemble(config, changed, checkpoint)
             _introduce(config, training, origins, checkpoint)
             _set_aside_others(config, checkpoint)
             if checkpoint:
@@ -80,7 +81,7 @@ def train(
 
 
 def assemble(
-    config: Config, given: frozenset[str] = frozenset(), checkpoint: Checkpoint | None = None
+    config: Config, changed: frozenset[str] = frozenset(), checkpoint: Checkpoint | None = None
 ) -> Training:
     """Returns the loop, ready to run; takes and raises what `train` does."""
     window = Window(f"{config.environment}: training") if config.render else None
@@ -98,11 +99,11 @@ def assemble(
         epsilon = LinearSchedule(0.0, 0.0, config.explore_steps)
     training = Training(config, environments, agent, batches, epsilon, origin, window)
     if checkpoint:
-        _restore(training, checkpoint, "pretrain" in given)
+        _restore(training, checkpoint, "pretrain" in changed)
         _check_not_over(config, training.step, training.episode, checkpoint.path)
     elif config.continue_from:
         agent.load_weights(Path(config.continue_from), config.channels_first)
-    if SCHEDULE & given:
+    if SCHEDULE & changed:
         training.explore_anew()
     return training
 

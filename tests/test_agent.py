@@ -97,6 +97,8 @@ def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
         assert results[backend]["tensorflow"] == (backend == "tensorflow")
         for found in results[backend]["random"].values():
             assert np.isfinite(found["losses"]).all()
+        for kind in ("same", "random"):
+            assert all(found["resumes"] for found in results[backend][kind].values())
     for algorithm, expected in results["tensorflow"]["same"].items():
         for name, values in expected.items():
             found = results["jax"]["same"][algorithm][name]

@@ -242,6 +242,13 @@ def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
     assert not training.lost
 
 
+def test_the_flags_of_the_run_given_again_change_nothing(half: Path, whole_run: Path) -> None:
+    same = [f"-exs={SMALL['explore_steps']}", f"-pre={SMALL['pretrain']}", "-s=1", "--seed=3"]
+    weights = str(half / "Breakout-v0_weights.h5")
+    assert main(["-c", weights, "--out", str(half), *same]) == 0
+    assert_same(half, whole_run)
+
+
 def test_pretraining_that_is_asked_for_is_the_networks(half: Path) -> None:
     found = find_checkpoint(given(half))
     config, _ = make_config(given(half, pretrain=160), found)

@@ -453,7 +453,9 @@ def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run:
     network.save_weights(path)
     before = (tmp_path / "Breakout-v0_weights.h5").read_bytes()
     config = Config(**SMALL, continue_from=str(path), out=str(tmp_path))
-    with pytest.raises(FloatingPointError, match=r"not finite at step 0, .* smaller --learning-r"):
+    with pytest.raises(
+        FloatingPointError, match=r"not finite at step 1,[0-9]+, .* smaller --learning-r"
+    ):
         train(config)
     assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
     assert not (tmp_path / "Breakout-v0_weights.h5").exists()
@@ -468,17 +470,17 @@ def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run:
 def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
     network = nips_network((84, 84, 4), 4, 0)
     weights = [np.zeros_like(array) for array in network.get_weights()]
-    weights[-1][2] = 1  # RIGHT, whatever is seen
+    weights[-1][0] = 1  # NOOP, whatever is seen
     network.set_weights(weights)
     network.save_weights(tmp_path / "other.weights.h5")
     config = Config(
-        **{**SMALL, "start": 0.0, "end": 0.0, "train_every": 10**6, "pretrain": 0},
+        **{**SMALL, "start": 0.0, "end": 0.0, "train_every": 10**6, "pretrain": 0, "nothing": 3},
         continue_from=str(tmp_path / "other.weights.h5"),
         out=str(tmp_path),
     )
     train(config)
     episodes = read_log(tmp_path / "Breakout-v0_log.txt").episodes
-    assert {episode.only_action for episode in episodes} == {"RIGHT"}
+    assert {episode.only_action for episode in episodes} == {"NOOP"}
 
 
 def test_games_of_many_actions_name_none(small_run: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from agent import make_agent
+from agent import Agent, make_agent
 from batch import Batch
 from config import Config
 
@@ -32,7 +32,8 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Makes three updates from given weights on a fixed batch; returns what they found."""
     rng = np.random.default_rng(5)
     common = {"network": "nips", "learning_rate": 1e-3, "batch": 8, "double": False}
-    agent = make_agent(Config(**{**common, **settings}), (SIZE, SIZE, 4), 4, rng)
+    config = Config(**{**common, **settings})
+    agent = make_agent(config, (SIZE, SIZE, 4), 4, rng)
     if not weights.exists():
         agent.save_weights(weights)
     agent.load_weights(weights)
@@ -46,13 +47,27 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
         weights=np.linspace(0.5, 1.5, 8, dtype=np.float32),
     )
     made = [agent.learn(batch) for _ in range(3)]
+    state = agent.get_state()
+    other = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
+    other.learn(batch)  # so that all it holds is something else
+    other.set_state(*state)
     return {
+        "resumes": course(agent, batch) == course(other, batch),
         "actions": agent.act(batch.s_t, 0.0, explore=True).tolist(),
         "losses": [update.loss for update in made],
         "td_errors": [update.td_errors.tolist() for update in made],
         "mean_q": [update.mean_q for update in made],
         "values": agent.values(batch.s_tm1).tolist(),
     }
+
+
+def course(agent: Agent, batch: Batch) -> list[Any]:
+    """Returns what an agent does next; it is changed by that."""
+    did: list[Any] = []
+    for _ in range(2):
+        did.append(agent.act(batch.s_t, 0.3, explore=True).tolist())
+        did.append([value.tolist() for value in map(np.asarray, agent.learn(batch))])
+    return did
 
 
 if __name__ == "__main__":
