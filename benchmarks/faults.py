@@ -40,6 +40,7 @@ PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
 GAME = "Pong-v4"
 # Many updates and a memory that is soon full, so that there is much to lose.
 FLAGS = "-m 8000 -b 8 -pre 2000 --train-every 8 -u 800 -exs 20000 --seed 1 --checkpoint-every 0.02"
+LONGEST = 20.0  # seconds that a process lives before it is killed; half of them start it
 
 
 class Run:
@@ -82,11 +83,10 @@ def kills(folder: Path, count: int, steps: int) -> str:
     assert whole.start().wait() == 0
     rng = np.random.default_rng(1)
     moments: Counter[str] = Counter()
-    longest = 12.0
     while sum(moments.values()) < count:
         process = killed.start()
         try:
-            _, errors = process.communicate(timeout=rng.uniform(0, longest))
+            _, errors = process.communicate(timeout=rng.uniform(0, LONGEST))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
@@ -112,7 +112,7 @@ def kills(folder: Path, count: int, steps: int) -> str:
 
 def damage(folder: Path, count: int) -> str:
     """Damages one byte of a file of a run at a time, and reads it."""
-    run = Run(folder / "damage", "-st=6000", "--keep=1")
+    run = Run(folder / "damage", "-st=16000", "--keep=1")
     assert run.start().wait() == 0
     [checkpoint] = (each for each in run.checkpoints.iterdir() if each.name.isdecimal())
     files = {
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("kills", "damage", "disk", "growth", "all"),
                         default="all")  # fmt: skip
     parser.add_argument("--kills", type=int, default=100, metavar="N")
-    parser.add_argument("--steps", type=int, default=60_000, metavar="N", help="of the killed run")
+    parser.add_argument("--steps", type=int, default=150_000, metavar="N", help="of the killed run")
     parser.add_argument("--files", type=int, default=1_000, metavar="N")
     parser.add_argument("--moments", type=int, default=10, metavar="N")
     parser.add_argument("--minutes", type=float, default=30, metavar="N")
