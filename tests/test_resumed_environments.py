@@ -32,6 +32,35 @@ def play(environments: AtariEnvironments, actions: np.ndarray) -> list[Step]:
     return [environments.step(each) for each in actions]
 
 
+def play_at_random(environments: AtariEnvironments, steps: int, seed: int) -> list[Step]:
+    rng = np.random.default_rng(seed)
+    return play(
+        environments, rng.integers(environments.num_actions, size=(steps, environments.count))
+    )
+
+
+def assert_new_ones_go_on_as(
+    old: AtariEnvironments, new: AtariEnvironments, frames: np.ndarray, steps: int
+) -> None:
+    """Compares all that both give from the state on that `old` is in, with `frames` its newest."""
+    state = old.get_state()
+    expected = play_at_random(old, steps, 2)
+    np.testing.assert_array_equal(new.set_state(*state), frames)
+    for number, (ours, theirs) in enumerate(
+        zip(play_at_random(new, steps, 2), expected, strict=True)
+    ):
+        for name, our, their in zip(Step._fields, ours, theirs, strict=True):
+            np.testing.assert_array_equal(our, their, err_msg=f"{name} at {number}")
+    assert sum(step.ends.sum() for step in expected) > 1  # episodes to come are fixed as well
+    (numbers, arrays), (old_numbers, old_arrays) = new.get_state(), old.get_state()
+    assert numbers == old_numbers
+    assert arrays.keys() == old_arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, old_arrays[name], err_msg=name, strict=True)
+    old.close()
+    new.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shown", [(False, False), (True, False), (False, True)])
 def test_restored_environments_go_on_as_those_that_were_saved(
@@ -75,6 +104,35 @@ def test_a_state_at_the_start_can_be_restored(steps: int) -> None:
         np.testing.assert_array_equal(ours.frames, theirs.frames)
     old.close()
     new.close()
+
+
+def test_games_that_began_far_apart_are_restored_together() -> None:
+    old, new = make("sticky actions", 0), make("sticky actions", 1)
+    old.reset()
+    frames = play_at_random(old, 1_500, 1)[-1].frames
+    lengths = old.get_state()[1]["lengths"]
+    assert lengths.max() - lengths.min() > 400
+    assert_new_ones_go_on_as(old, new, frames, 400)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_environments_in_use_leave_their_own_games(shown: bool) -> None:
+    old = make("lost lives and many ends", 0)
+    new = make("lost lives and many ends", 1, shown=shown)
+    new.reset()
+    play_at_random(new, 200, 3)
+    old.reset()
+    assert_new_ones_go_on_as(old, new, play_at_random(old, 150, 1)[-1].frames, 200)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_some_episodes_may_just_have_begun(shown: bool) -> None:
+    old = make("lost lives and many ends", 0)
+    new = make("lost lives and many ends", 1, shown=shown)
+    old.reset()
+    step = next(s for s in (play_at_random(old, 1, n)[0] for n in range(1_000)) if s.ends.any())
+    assert not step.ends.all()
+    assert_new_ones_go_on_as(old, new, step.frames, 200)
 
 
 def test_a_state_is_a_copy() -> None:
