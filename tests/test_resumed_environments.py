@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulators import EmulatorError
+from emulators import EmulatorError, GymnasiumEmulators, VectorEmulators
 from games import find_game
 from preprocessing import AtariEnvironments, Step
 
@@ -160,3 +160,25 @@ def test_an_emulator_that_fails_is_named() -> None:
     ):
         environments.step(np.zeros(8, np.int64))
     environments.close()
+
+
+@pytest.mark.parametrize("action", [-1, 6])
+def test_an_action_that_the_game_has_not_got_is_said_and_not_waited_for(action: int) -> None:
+    environments = make("sticky actions", 0)
+    environments.reset()
+    with pytest.raises(EmulatorError, match=rf"Pong has failed \(IndexError .* {action}, .*\)$"):
+        environments.step(np.array([0, 0, action, 0, 0, 0, 0, 0]))
+    environments.step(np.zeros(8, np.int64))
+    environments.close()
+
+
+@pytest.mark.parametrize("kind", [VectorEmulators, GymnasiumEmulators])
+def test_a_failure_of_many_lines_is_said_in_one(
+    kind: type[VectorEmulators | GymnasiumEmulators],
+) -> None:
+    emulators = kind(find_game("Pong-v0"), 1, 4, "resize")
+    with pytest.raises(EmulatorError, match="of Pong has failed") as failure:
+        emulators.reset(np.array([2**40]), np.ones(1, bool))
+    assert "\n" in str(failure.value.__cause__)
+    assert "\n" not in str(failure.value)
+    emulators.close()
