@@ -193,6 +193,9 @@ class VectorEmulators:
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
         """Returns screens, points, which games are over, and what else is known."""
         with _named(self._name):
+            # The threads would say nothing of it, and be waited for without end.
+            if not ((actions >= 0) & (actions < len(self.actions))).all():
+                raise IndexError(f"not all of {actions.tolist()} are actions")
             screens, points, over, _, info = self._envs.step(actions)
         return screens, points, over, info
 

@@ -128,7 +128,9 @@ class AtariEnvironments:
     def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Returns what all later steps depend on: numbers for JSON, and copies of arrays."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
-        arrays["actions"] = self._actions[: self._lengths.max()].copy()
+        # Without those of earlier episodes: a resumed run has them not, and is to give the same.
+        places = np.arange(self._lengths.max())[:, None]
+        arrays["actions"] = self._actions[: len(places)] * (places < self._lengths)
         return {"random generator": self._rng.bit_generator.state}, arrays
 
     def set_state(self, numbers: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -17,6 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from ale_py.vector_env import AtariVectorEnv
 
 import weights_file
 from config import Config
@@ -352,6 +353,22 @@ def test_a_full_disk_does_not_end_a_run_and_its_status_tells(tmp_path: Path) -> 
         "Breakout-v0_checkpoint",
     }
     assert not list((tmp_path / "Breakout-v0_checkpoint").iterdir())
+
+
+@pytest.mark.parametrize("mode", ["train", "--play"])
+def test_an_emulator_that_fails_ends_in_one_line_and_status_1(
+    mode: str, pong_weights: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def fail(*_: object) -> None:
+        raise RuntimeError("the ROM is\nno more")
+
+    monkeypatch.setattr(AtariVectorEnv, "step", fail)
+    arguments = ["-m", "2000", "--envs", "4", "-c", str(pong_weights), "--out", str(tmp_path)]
+    assert main(arguments + [mode] * (mode != "train")) == 1
+    error = capsys.readouterr().err
+    assert "one of 4 emulators of Pong has failed (RuntimeError the ROM is no more)" in error
+    assert error.count("\n") == 1
 
 
 def test_rendering_without_a_display_ends_before_anything_is_written(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulators import EmulatorError
+from emulators import EmulatorError, GymnasiumEmulators, VectorEmulators
 from games import find_game
 from preprocessing import AtariEnvironments, Step
 
@@ -30,6 +30,35 @@ def make(kind: str, seed: int, **more: Any) -> AtariEnvironments:
 
 def play(environments: AtariEnvironments, actions: np.ndarray) -> list[Step]:
     return [environments.step(each) for each in actions]
+
+
+def play_at_random(environments: AtariEnvironments, steps: int, seed: int) -> list[Step]:
+    rng = np.random.default_rng(seed)
+    return play(
+        environments, rng.integers(environments.num_actions, size=(steps, environments.count))
+    )
+
+
+def assert_new_ones_go_on_as(
+    old: AtariEnvironments, new: AtariEnvironments, frames: np.ndarray, steps: int
+) -> None:
+    """Compares all that both give from the state on that `old` is in, with `frames` its newest."""
+    state = old.get_state()
+    expected = play_at_random(old, steps, 2)
+    np.testing.assert_array_equal(new.set_state(*state), frames)
+    for number, (ours, theirs) in enumerate(
+        zip(play_at_random(new, steps, 2), expected, strict=True)
+    ):
+        for name, our, their in zip(Step._fields, ours, theirs, strict=True):
+            np.testing.assert_array_equal(our, their, err_msg=f"{name} at {number}")
+    assert sum(step.ends.sum() for step in expected) > 1  # episodes to come are fixed as well
+    (numbers, arrays), (old_numbers, old_arrays) = new.get_state(), old.get_state()
+    assert numbers == old_numbers
+    assert arrays.keys() == old_arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, old_arrays[name], err_msg=name, strict=True)
+    old.close()
+    new.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,6 +106,35 @@ def test_a_state_at_the_start_can_be_restored(steps: int) -> None:
     new.close()
 
 
+def test_games_that_began_far_apart_are_restored_together() -> None:
+    old, new = make("sticky actions", 0), make("sticky actions", 1)
+    old.reset()
+    frames = play_at_random(old, 1_500, 1)[-1].frames
+    lengths = old.get_state()[1]["lengths"]
+    assert lengths.max() - lengths.min() > 400
+    assert_new_ones_go_on_as(old, new, frames, 400)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_environments_in_use_leave_their_own_games(shown: bool) -> None:
+    old = make("lost lives and many ends", 0)
+    new = make("lost lives and many ends", 1, shown=shown)
+    new.reset()
+    play_at_random(new, 200, 3)
+    old.reset()
+    assert_new_ones_go_on_as(old, new, play_at_random(old, 150, 1)[-1].frames, 200)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_some_episodes_may_just_have_begun(shown: bool) -> None:
+    old = make("lost lives and many ends", 0)
+    new = make("lost lives and many ends", 1, shown=shown)
+    old.reset()
+    step = next(s for s in (play_at_random(old, 1, n)[0] for n in range(1_000)) if s.ends.any())
+    assert not step.ends.all()
+    assert_new_ones_go_on_as(old, new, step.frames, 200)
+
+
 def test_a_state_is_a_copy() -> None:
     environments = make("sticky actions", 0)
     environments.reset()
@@ -102,3 +160,25 @@ def test_an_emulator_that_fails_is_named() -> None:
     ):
         environments.step(np.zeros(8, np.int64))
     environments.close()
+
+
+@pytest.mark.parametrize("action", [-1, 6])
+def test_an_action_that_the_game_has_not_got_is_said_and_not_waited_for(action: int) -> None:
+    environments = make("sticky actions", 0)
+    environments.reset()
+    with pytest.raises(EmulatorError, match=rf"Pong has failed \(IndexError .* {action}, .*\)$"):
+        environments.step(np.array([0, 0, action, 0, 0, 0, 0, 0]))
+    environments.step(np.zeros(8, np.int64))
+    environments.close()
+
+
+@pytest.mark.parametrize("kind", [VectorEmulators, GymnasiumEmulators])
+def test_a_failure_of_many_lines_is_said_in_one(
+    kind: type[VectorEmulators | GymnasiumEmulators],
+) -> None:
+    emulators = kind(find_game("Pong-v0"), 1, 4, "resize")
+    with pytest.raises(EmulatorError, match="of Pong has failed") as failure:
+        emulators.reset(np.array([2**40]), np.ones(1, bool))
+    assert "\n" in str(failure.value.__cause__)
+    assert "\n" not in str(failure.value)
+    emulators.close()
