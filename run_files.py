@@ -13,8 +13,8 @@ from console import warn
 from reward_log import Episode, RewardLog
 from training import Training
 
-# Groups of settings that are of the run itself, and not of how it is watched or where it is kept.
-SAVED_GROUPS = ("environment", "memory", "learning", "network", "exploration")
+# What a run does not go on with: where its files are found, and how it is watched.
+NOT_SAVED = frozenset({"continue_from", "weights_only", "weights_layout", "out"})
 
 
 class RunFiles:
@@ -132,5 +132,5 @@ def saved_settings(config: Config) -> dict[str, object]:
     return {
         each.name: getattr(config, each.name)
         for each in dataclasses.fields(config)
-        if each.metadata["group"] in SAVED_GROUPS
+        if each.metadata["group"] != "watching" and each.name not in NOT_SAVED
     }
