@@ -345,7 +345,7 @@ def test_a_full_disk_does_not_end_a_run_and_its_status_tells(tmp_path: Path) -> 
         "dqn_atari.py: error: cannot write the weights of the run's end: File too large",
     ]
     assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
-    assert len(read_log(tmp_path / "Breakout-v0_log.txt").episodes) > 2
+    assert read_log(tmp_path / "Breakout-v0_log.txt").episodes
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "Breakout-v0_weights.1.h5",

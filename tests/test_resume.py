@@ -33,7 +33,6 @@ SMALL: dict[str, Any] = {
     "train_every": 16,
     "update": 160,
     "explore_steps": 1_000,
-    "nothing": 3,
     "seed": 3,
     "progress": False,
 }
@@ -410,7 +409,7 @@ def test_playing_takes_the_settings_of_the_run(half: Path) -> None:
         {"play": True, "environment": "Breakout-v0", "out": str(half)},
         find_checkpoint({"play": True, "environment": "Breakout-v0", "out": str(half)}),
     )
-    assert config.nothing == SMALL["nothing"]
+    assert config.memory == SMALL["memory"]
 
 
 def test_the_state_of_a_run_is_plain_json_and_arrays(half: Path) -> None:

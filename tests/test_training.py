@@ -474,7 +474,15 @@ def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
     network.set_weights(weights)
     network.save_weights(tmp_path / "other.weights.h5")
     config = Config(
-        **{**SMALL, "start": 0.0, "end": 0.0, "train_every": 10**6, "pretrain": 0, "nothing": 3},
+        **{
+            **SMALL,
+            "start": 0.0,
+            "end": 0.0,
+            "train_every": 10**6,
+            "pretrain": 0,
+            "nothing": 3,
+            "steps": 64,
+        },
         continue_from=str(tmp_path / "other.weights.h5"),
         out=str(tmp_path),
     )
