@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_resume import assert_same
+from outcomes import assert_same
 
 PROGRAM = Path(__file__).parent.parent / "dqn_atari.py"
 COMMON = [

@@ -61,8 +61,14 @@ def assert_new_ones_go_on_as(
     new.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shown", [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        *((kind, (False, False)) for kind in KINDS),
+        ("lost lives and many ends", (True, False)),
+        ("raw frames", (False, True)),
+    ],
+)
 def test_restored_environments_go_on_as_those_that_were_saved(
     kind: str, shown: tuple[bool, bool]
 ) -> None:
