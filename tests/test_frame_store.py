@@ -17,6 +17,7 @@ from array_file import ArrayFile, save
 from frame_codecs import CODECS, MOST_DICTIONARIES
 from frame_store import GROUP, NAMES, PACKED_FRAME_BYTES, FrameStore, make_frame_store, most_bytes
 from games import find_game
+from loan import end_loans
 from preprocessing import AtariEnvironments
 
 SHAPE = (84, 84)
@@ -63,6 +64,13 @@ def endlessly(frames: np.ndarray, start: int = 0) -> Iterator[np.ndarray]:
         start += 1
 
 
+def state_of(store: FrameStore) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the state of a store, whose frames are back at once."""
+    numbers, arrays = store.get_state()
+    end_loans(arrays.values())
+    return numbers, arrays
+
+
 class Watched:
     """A store, and beside it a plain list of all that it was given."""
 
@@ -106,7 +114,7 @@ class Watched:
         """Returns another that holds what this one does, by way of a file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "frames"
-            numbers, arrays = self.store.get_state()
+            numbers, arrays = state_of(self.store)
             save(path, "frames", numbers, arrays)
             other = Watched(self.codec, self.rows, self.streams, self.shape)
             other.store = into or other.store
@@ -116,14 +124,14 @@ class Watched:
         return other
 
 
-def state_of(store: FrameStore) -> tuple[dict[str, Any], dict[str, bytes]]:
+def content_of(store: FrameStore) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Returns the numbers and the arrays of a state, these as bytes."""
-    numbers, arrays = store.get_state()
+    numbers, arrays = state_of(store)
     return numbers, {name: np.asarray(each).tobytes() for name, each in arrays.items()}
 
 
 def assert_same(one: FrameStore, other: FrameStore) -> None:
-    (numbers, arrays), (other_numbers, other_arrays) = state_of(one), state_of(other)
+    (numbers, arrays), (other_numbers, other_arrays) = content_of(one), content_of(other)
     assert other_numbers == numbers
     assert other_arrays.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -276,7 +284,7 @@ def test_random_frames_that_there_is_no_room_for_push_out_the_oldest(
         assert watched.store.time - watched.store.oldest >= min(watched.store.time, 32)
         watched.assert_reads_back()
         # All chunks but the one that is being filled are full of what is held.
-        *chunks, _ = watched.store.get_state()[1]["chunks"]
+        *chunks, _ = state_of(watched.store)[1]["chunks"]
         assert bytes_of_what_is_held(watched) > 0.985 * sum(chunk.nbytes for chunk in chunks)
     assert not watched.is_full_sized
     # They are pushed out a few at a time, and not all at once.
@@ -353,7 +361,7 @@ def test_frames_of_a_game_take_far_less_than_unpacked(
 
 def bytes_of_what_is_held(watched: Watched, since: int = 0) -> int:
     """Returns what the frames that are held take packed, from a time on."""
-    _, arrays = watched.store.get_state()
+    _, arrays = state_of(watched.store)
     lengths = arrays["lengths"]
     first = max(since, watched.store.oldest)
     held = np.arange(first // GROUP, watched.store.time // GROUP)
@@ -365,7 +373,7 @@ def test_room_of_what_is_out_of_date_is_used_again(codec: str, ms_pacman: np.nda
     watched, frames = Watched(codec, 300), endlessly(ms_pacman)
     for _ in range(40):
         watched.append(frames, 150)
-        chunks = watched.store.get_state()[1]["chunks"]
+        chunks = state_of(watched.store)[1]["chunks"]
         # One is being filled, and two may be only partly of use; each is never quite full.
         needed = bytes_of_what_is_held(watched) * 1.25 + 3 * chunks[0].nbytes
         assert sum(chunk.nbytes for chunk in chunks) <= needed
@@ -450,7 +458,7 @@ def test_a_file_is_no_larger_than_what_is_held(
     watched = Watched(codec, 3_000)
     for number in range(3):
         watched.append(endlessly(ms_pacman, start=200 * number), 200)
-        numbers, arrays = watched.store.get_state()
+        numbers, arrays = state_of(watched.store)
         save(tmp_path / "frames", "frames", numbers, arrays)
         # The index is there for all rows at once.
         index = 3_000 // GROUP * 2 * 16 if codec in PACKED else 0
@@ -482,7 +490,7 @@ def test_two_stores_from_one_file_go_their_own_ways(
 ) -> None:
     watched = Watched(codec, 320)
     watched.append(endlessly(ms_pacman), 200)
-    numbers, arrays = watched.store.get_state()
+    numbers, arrays = state_of(watched.store)
     save(tmp_path / "frames", "frames", numbers, arrays)
     one, other = Watched(codec, 320), Watched(codec, 320)
     with ArrayFile(tmp_path / "frames", "frames") as file:
@@ -502,7 +510,7 @@ def test_two_stores_from_one_file_go_their_own_ways(
 
 def dictionaries(watched: Watched) -> dict[int, bytes]:
     """Returns those that are kept, by their numbers, the present one last."""
-    numbers, arrays = watched.store.get_state()
+    numbers, arrays = state_of(watched.store)
     return {each: arrays[f"dictionary {each}"].tobytes() for each in numbers["dictionaries"]}
 
 
