@@ -74,13 +74,20 @@ class Agent:
         """Returns the online network's values, [n, A] float32, of states, [n, H, W, k] uint8."""
         return self._greedy.predict_on_batch(states)
 
-    def act(self, states: np.ndarray, epsilon: float, explore: bool = False) -> np.ndarray:
+    def act(
+        self,
+        states: np.ndarray,
+        epsilon: float,
+        explore: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> np.ndarray:
         """Returns an action for each state: a random one with probability `epsilon`, else the best.
 
         Args:
             states: [n, H, W, k] uint8.
             epsilon: probability.
             explore: whether a noisy network is to be noisy.
+            rng: draws the random actions; by default the agent's own generator.
 
         Returns:
             [n] int64.
@@ -88,8 +95,9 @@ class Agent:
         Raises:
             FloatingPointError: a value is not finite.
         """
-        actions = self._rng.integers(self.num_actions, size=len(states))
-        greedy = self._rng.random(len(states)) >= epsilon
+        rng = rng or self._rng
+        actions = rng.integers(self.num_actions, size=len(states))
+        greedy = rng.random(len(states)) >= epsilon
         if greedy.any():
             values = self._explorer.predict_on_batch(states) if explore else self.values(states)
             if not np.isfinite(values).all():

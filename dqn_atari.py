@@ -207,7 +207,7 @@ def _run(
 
     with libraries_quiet():
         from emulators import EmulatorError
-        from evaluation import play
+        from playing import play
         from reward_log import LogError
         from run import train
         from window import NoDisplayError

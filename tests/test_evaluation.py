@@ -10,9 +10,10 @@ import pytest
 import weights_file
 from agent import Agent, make_agent
 from config import Config
-from evaluation import play, play_games
+from evaluation import play_games
 from games import find_game
 from networks import nips_network
+from playing import play
 from preprocessing import AtariEnvironments
 
 
@@ -26,7 +27,9 @@ def breakout(count: int) -> AtariEnvironments:
 
 def breakout_scores(count: int, games: int) -> list[float]:
     environments = breakout(count)
-    scores = list(play_games(random_agent(environments.num_actions), environments, 4, games, 1.0))
+    agent = random_agent(environments.num_actions)
+    rng = np.random.default_rng(0)
+    scores = [game.score for game in play_games(agent, environments, 4, games, rng, 1.0)]
     environments.close()
     return scores
 
@@ -48,8 +51,9 @@ def test_long_games_count_as_much_as_short_ones() -> None:
     environments = breakout(5)
     environments.reset()
     agent, scores, going_on = random_agent(4), np.zeros(5), np.ones(5, bool)
+    rng = np.random.default_rng(0)
     while going_on.any():
-        step = environments.step(agent.act(np.zeros((5, 84, 84, 4), np.uint8), 1.0))
+        step = environments.step(agent.act(np.zeros((5, 84, 84, 4), np.uint8), 1.0, rng=rng))
         scores += step.points * going_on
         going_on &= ~step.ends
     environments.close()
@@ -60,9 +64,9 @@ def test_each_game_counts_from_zero() -> None:
     played = breakout_scores(count=1, games=3)
     environments = breakout(1)
     environments.reset()
-    agent, scores = random_agent(4), [0.0]
+    agent, scores, rng = random_agent(4), [0.0], np.random.default_rng(0)
     while len(scores) <= 3:
-        step = environments.step(agent.act(np.zeros((1, 84, 84, 4), np.uint8), 1.0))
+        step = environments.step(agent.act(np.zeros((1, 84, 84, 4), np.uint8), 1.0, rng=rng))
         scores[-1] += step.points[0]
         if step.ends[0]:
             scores.append(0.0)
@@ -74,20 +78,12 @@ def test_each_game_counts_from_zero() -> None:
 def test_a_game_is_whole_over_all_its_lives() -> None:
     """Breakout has five lives, and a game in which nothing is hit takes all of them."""
     environments = AtariEnvironments(find_game("Breakout-v4"), 1, np.random.default_rng(1))
-    agent = random_agent(environments.num_actions)
-    steps = 0
-    act = agent.act
-
-    def counted(states: np.ndarray, epsilon: float) -> np.ndarray:
-        nonlocal steps
-        steps += 1
-        return act(states, epsilon)
-
-    agent.act = counted  # type: ignore[method-assign]
-    list(play_games(agent, environments, 4, 1, epsilon=1.0))
+    agent, rng = random_agent(environments.num_actions), np.random.default_rng(1)
+    [game] = play_games(agent, environments, 4, 1, rng, epsilon=1.0)
     environments.close()
     # A life takes at least 20 steps: the ball has to fall.
-    assert steps > 100
+    assert game.length > 100
+    assert not game.cut_off
 
 
 def test_weights_to_play_with_are_read_in_the_layout_given(

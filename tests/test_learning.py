@@ -71,8 +71,9 @@ def state_shape(config: Config) -> tuple[int, int, int]:
 def mean_score(agent: Agent, config: Config, epsilon: float = 0.0, games: int = 200) -> float:
     """Returns the mean score of games by that agent, as a share of the best score."""
     environments = FallingBall(50, np.random.default_rng(config.seed))
-    scores = play_games(agent, environments, config.frame_stack_size, games, epsilon)
-    return float(np.mean(list(scores))) / BEST_SCORE
+    rng = np.random.default_rng(config.seed)
+    played = play_games(agent, environments, config.frame_stack_size, games, rng, epsilon)
+    return float(np.mean([game.score for game in played])) / BEST_SCORE
 
 
 def learnt(flags: dict[str, Any], seed: int = 1) -> float:

@@ -1,0 +1,94 @@
+"""The evaluations of a run as a file: written whole and read back here, and nowhere else.
+
+`<env id>_evaluations.csv` has a line for each evaluation, under a line with the names of the fields
+of `Evaluation`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from files import replacing
+from reward_log import LogError, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a run's agent scored in whole games, without learning from them.
+
+    Attributes:
+        step: steps of the run before.
+        frames: emulator frames of the run before.
+        seconds: wall seconds of the run before, over resumes.
+        epsilon: probability of a random action in these games.
+        games: how many were played.
+        mean: mean score.
+        median: median score.
+        deviation: standard deviation of the scores, over n - 1; 0 of one game.
+        lowest: lowest score.
+        highest: highest score.
+        length: mean steps of a game.
+        cut_off: games that the limit of frames ended.
+        human_normalised: the mean on the scale where published random play has 0 and a person 1;
+            None for a game without such scores.
+    """
+
+    step: int
+    frames: int
+    seconds: float
+    epsilon: float
+    games: int
+    mean: float
+    median: float
+    deviation: float
+    lowest: float
+    highest: float
+    length: float
+    cut_off: int
+    human_normalised: float | None
+
+
+NAMES = tuple(each.name for each in fields(Evaluation))
+WHOLE_NUMBERS = {"step", "frames", "games", "cut_off"}
+
+
+def write_evaluations(path: Path, evaluations: Iterable[Evaluation]) -> None:
+    """Writes the file, whole or not at all; raises OSError where that is impossible."""
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(NAMES)
+        writer.writerows(map(astuple, evaluations))
+
+
+def read_evaluations(path: str | os.PathLike[str]) -> list[Evaluation]:
+    """Reads the file.
+
+    Raises:
+        LogError: it is missing, cannot be read, or is no such file.
+    """
+    name = shown(path)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise LogError(f"{name}: no such file") from None
+    except OSError as error:
+        raise LogError(f"{name} can't be read: {error.strerror or error}") from None
+    except (ValueError, csv.Error):
+        raise LogError(f"{name} is no file of evaluations") from None
+    try:
+        return [Evaluation(**{each: _value(each, row[each]) for each in NAMES}) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        raise LogError(f"{name} is no file of evaluations, or has been changed") from None
+
+
+def _value(name: str, text: str) -> Any:
+    """Returns the value of a field."""
+    if name == "human_normalised" and not text:
+        return None
+    return int(text) if name in WHOLE_NUMBERS else float(text)
