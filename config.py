@@ -11,6 +11,7 @@ from settings import ConfigError, check_range, setting
 
 # What the names of a run's files end in, after the environment id.
 WEIGHTS_ENDING, CHECKPOINT_ENDING = "_weights.h5", "_checkpoint"
+BEST_WEIGHTS_ENDING = "_best_weights.h5"
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,19 @@ class Config:
         help="length of the linear decay of epsilon, in steps or games, see --count-by",
     )  # fmt: skip
 
+    eval_every: int = setting(
+        250_000, "--eval-every", group="evaluation", unit="steps", low=0, high=10**12,
+        help="steps between two evaluations, which play whole games without learning; 0 for none",
+    )  # fmt: skip
+    eval_episodes: int = setting(
+        10, "--eval-episodes", group="evaluation", unit="games", low=1, high=10**6,
+        help="games of an evaluation",
+    )  # fmt: skip
+    eval_epsilon: float = setting(
+        0.05, "--eval-epsilon", group="evaluation", unit="probability", low=0.0, high=1.0,
+        help="probability of a random action in evaluations, also in --evaluate",
+    )  # fmt: skip
+
     continue_from: str | None = setting(
         None, "-c", "--continue", group="files", type=str, metavar="WEIGHTS",
         help="weights to go on from, or to play with; with the checkpoint beside them the run goes "
@@ -330,9 +344,22 @@ class Config:
         False, "-p", "--play", group="watching",
         help="play without learning or writing, with --continue or <env id>_weights.h5",
     )  # fmt: skip
+    evaluate: bool = setting(
+        False, "--evaluate", group="watching",
+        help="play without learning or writing, for a table of scores, with --continue or "
+        "<env id>_weights.h5",
+    )  # fmt: skip
+    random: bool = setting(
+        False, "--random", group="watching",
+        help="with --evaluate, play at random only, without any weights",
+    )  # fmt: skip
+    json: bool = setting(
+        False, "--json", group="watching",
+        help="print what --evaluate finds as JSON",
+    )  # fmt: skip
     episodes: int = setting(
-        100, "--episodes", group="watching", unit="games", low=1, high=10**9,
-        help="games that --play plays",
+        100, "--episodes", group="watching", unit="games", low=1, high=10**6,
+        help="games that --play and --evaluate play",
     )  # fmt: skip
     progress: bool = setting(
         True, "--progress", group="watching",
@@ -377,6 +404,11 @@ class Config:
                 "--munchausen's temperature is made for the values of clipped rewards: "
                 "leave out --value-rescaling"
             )
+        if self.play and self.evaluate:
+            raise ConfigError("--play is to watch and --evaluate to measure: give one of them")
+        for flag in ("random", "json"):
+            if getattr(self, flag) and not self.evaluate:
+                raise ConfigError(f"--{flag} says how to --evaluate: give that as well")
         if self.distribution != "none" and self.loss != "huber":
             raise ConfigError(
                 f"--distribution {self.distribution} has a loss of its own: leave out "
@@ -404,6 +436,11 @@ class Config:
         return self.frame_skip if self.state_frames == "raw" else 1
 
     @property
+    def is_training(self) -> bool:
+        """Whether there is anything to learn, and not only to play."""
+        return not (self.play or self.evaluate)
+
+    @property
     def channels_first(self) -> bool:
         """Whether the weights to go on from are of a network with its channels first."""
         return self.weights_layout == "channels-first"
@@ -419,9 +456,30 @@ class Config:
         return self._path(WEIGHTS_ENDING)
 
     @property
+    def best_weights_path(self) -> Path:
+        """The weights of the best evaluation of the run."""
+        return self._path(BEST_WEIGHTS_ENDING)
+
+    @property
+    def evaluations_path(self) -> Path:
+        """The evaluations of the run."""
+        return self._path("_evaluations.csv")
+
+    @property
     def checkpoint_path(self) -> Path:
         """The folder with the checkpoints of the run."""
         return self._path(CHECKPOINT_ENDING)
+
+    @property
+    def run_paths(self) -> tuple[Path, ...]:
+        """All files and folders that a run leaves."""
+        return (
+            self.log_path,
+            self.weights_path,
+            self.best_weights_path,
+            self.evaluations_path,
+            self.checkpoint_path,
+        )
 
     @property
     def lock_path(self) -> Path:

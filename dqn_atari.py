@@ -4,6 +4,7 @@
 python3 dqn_atari.py -env Breakout-v0 -r                        train, in a window
 python3 dqn_atari.py -env Breakout-v0 -c Breakout-v0_weights.h5 go on
 python3 dqn_atari.py -env Breakout-v0 -p -r                     watch it play
+python3 dqn_atari.py -env Breakout-v0 --evaluate                measure how well it plays
 python3 dqn_atari.py -env Breakout-v0 --preset rainbow          train as a paper did
 """
 
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 from array_file import ArrayFileError
 from checkpoint import Checkpoint, CheckpointError, newest
-from config import CHECKPOINT_ENDING, WEIGHTS_ENDING, Config
+from config import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING, Config
 from console import libraries_quiet
 from files import LockedError
 from presets import PRESETS
@@ -56,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     """
     parser = OneLineParser(
         prog="dqn_atari.py",
-        description="Trains a deep Q-network to play an Atari game, or plays with its weights.",
+        description="Trains a deep Q-network to play an Atari game, or plays and measures it.",
         epilog="A step is one decision of the agent; frames = steps × frame skip.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -106,12 +107,16 @@ def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
         OSError: the weights cannot be read.
     """
     where = {name: given[name] for name in ("environment", "out") if name in given}
-    default = Config(**where).weights_path if given.get("play") else None
+    is_training = not (given.get("play") or given.get("evaluate"))
+    default = None if is_training or given.get("random") else Config(**where).weights_path
     weights = Path(given.get("continue_from") or default or "")
-    if not weights.name.endswith(WEIGHTS_ENDING) or given.get("weights_only"):
+    # A run cannot go on as it was from the best of its weights, but they are played with as it was.
+    endings = [WEIGHTS_ENDING] if is_training else [BEST_WEIGHTS_ENDING, WEIGHTS_ENDING]
+    ending = next((each for each in endings if weights.name.endswith(each)), None)
+    if not ending or given.get("weights_only"):
         return None
-    folder = weights.with_name(weights.name.removesuffix(WEIGHTS_ENDING) + CHECKPOINT_ENDING)
-    found, problems = newest(folder, with_memory=not given.get("play"))
+    folder = weights.with_name(weights.name.removesuffix(ending) + CHECKPOINT_ENDING)
+    found, problems = newest(folder, with_memory=is_training)
     if not found:
         return None
     try:
@@ -145,7 +150,7 @@ def make_config(
     if settings.get("noisy") and EPSILON & flags.keys():
         raise ConfigError("--noisy explores instead of epsilon: leave out --start and --end")
     config = Config(**settings)
-    if checkpoint and not config.play:
+    if checkpoint and config.is_training:
         check_unchanged(saved, config, str(checkpoint.path))
     origins = {
         **{name: "checkpoint" for name, value in saved.items() if value != DEFAULTS[name]},
@@ -210,11 +215,14 @@ def _run(
         from playing import play
         from reward_log import LogError
         from run import train
+        from score_table import evaluate
         from window import NoDisplayError
 
     try:
         if config.play:
             return play(config)
+        if config.evaluate:
+            return evaluate(config)
         return train(config, changed, origins, checkpoint)
     except ConfigError as error:
         return _fail(str(error), 2)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agent import Agent
-from preprocessing import AtariEnvironments, FrameStack
+from config import Config
+from evaluation_log import Evaluation
+from preprocessing import AtariEnvironments, FrameStack, make_environments
+from published_scores import published_scores
+
+MOST_SIDE_BY_SIDE = 32
+# Beside those of the environments, the agent and the memory, which come from the same seed.
+EVALUATION_SEED = 3
 
 
 class Game(NamedTuple):
@@ -40,7 +48,8 @@ def play_games(
         games: how many to play.
         rng: draws the random actions, so that the agent's own generator stays as it is.
         epsilon: probability of a random action.
-        after_step: is called after each step, before the games that ended with it are given.
+        after_step: is called after each step, before the games that ended with it are given; what
+            it raises ends the play.
 
     Yields:
         The games, in the order that they end in.
@@ -64,3 +73,123 @@ def play_games(
             started += int(playing[index])
         scores[step.ends] = 0
         lengths[step.ends] = 0
+
+
+def scoring_environments(
+    config: Config, games: int, seed: np.random.SeedSequence
+) -> AtariEnvironments:
+    """Returns environments for so many whole games, side by side as far as that is of use.
+
+    Each game begins with up to 30 no-ops and is cut off after 108,000 frames, as in Mnih et al.
+    2015, "Evaluation procedure", and van Hasselt et al. 2016.
+    """
+    rng = np.random.default_rng(seed)
+    count = min(games, MOST_SIDE_BY_SIDE)
+    return make_environments(config, count, rng, shown=False, for_scores=True)
+
+
+def summarised(games: Sequence[Game], environment_id: str) -> dict[str, Any]:
+    """Returns what games come to, at least one, by the names of the fields of `Evaluation`.
+
+    The mean is compared with the published scores of that environment's game.
+    """
+    scores = np.array([game.score for game in games])
+    mean = float(scores.mean())
+    published = published_scores(environment_id)
+    return {
+        "games": len(games),
+        "mean": mean,
+        "median": float(np.median(scores)),
+        "deviation": float(scores.std(ddof=1)) if len(games) > 1 else 0.0,
+        "lowest": float(scores.min()),
+        "highest": float(scores.max()),
+        "length": float(np.mean([game.length for game in games])),
+        "cut_off": sum(game.cut_off for game in games),
+        "human_normalised": published.human_normalised(mean) if published else None,
+    }
+
+
+class Evaluations:
+    """The evaluations of a run: when the next is due, what it finds, and which was the best."""
+
+    def __init__(self, config: Config, agent: Agent, step: int, earlier: Iterable[Evaluation] = ()):
+        """Takes whom to evaluate, and how.
+
+        Args:
+            config: the settings of the run.
+            agent: who is evaluated.
+            step: of the run now, at which no evaluation is due.
+            earlier: those that there were before.
+        """
+        self._config, self._agent = config, agent
+        self._last_step = step
+        self.all = list(earlier)
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The one with the highest mean score, the first of several such; None without any."""
+        return max(self.all, key=lambda each: each.mean, default=None)
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether the run has passed a multiple of `--eval-every` since the last one."""
+        every = self._config.eval_every
+        return every > 0 and step // every > self._last_step // every
+
+    def evaluate(self, step: int, seconds: float, is_stopped: Callable[[], bool]) -> bool:
+        """Plays the games of an evaluation, with seeds that depend on the run's and the step alone.
+
+        Args:
+            step: of the run now.
+            seconds: of the run now.
+            is_stopped: whether to leave it: it is then still due.
+
+        Returns:
+            Whether it was played to its end.
+
+        Raises:
+            EmulatorError: an emulator failed.
+            FloatingPointError: the network has diverged.
+        """
+        config = self._config
+        seed = np.random.SeedSequence(config.seed, spawn_key=(EVALUATION_SEED, step))
+        environments_seed, actions_seed = seed.spawn(2)
+        environments = scoring_environments(config, config.eval_episodes, environments_seed)
+
+        def leave_if_stopped() -> None:
+            if is_stopped():
+                raise _StoppedError
+
+        try:
+            games = list(
+                play_games(
+                    self._agent,
+                    environments,
+                    config.frame_stack_size,
+                    config.eval_episodes,
+                    np.random.default_rng(actions_seed),
+                    config.eval_epsilon,
+                    leave_if_stopped,
+                )
+            )
+        except _StoppedError:
+            return False
+        finally:
+            environments.close()
+        summary = summarised(games, config.environment)
+        frames = step * config.frame_skip
+        self.all.append(Evaluation(step, frames, seconds, config.eval_epsilon, **summary))
+        self._last_step = step
+        return True
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns all evaluations and when the last one was, for JSON."""
+        return {"last step": self._last_step, "all": [asdict(each) for each in self.all]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes what `get_state` returned."""
+        self._last_step = state["last step"]
+        self.all = [Evaluation(**each) for each in state["all"]]
+
+
+class _StoppedError(Exception):
+    """Ends the games of an evaluation in their middle."""

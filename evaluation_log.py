@@ -52,6 +52,16 @@ class Evaluation:
     cut_off: int
     human_normalised: float | None
 
+    def line(self) -> str:
+        """Returns what a run says of it."""
+        parts = [f"evaluation at step {self.step:,}: mean score {self.mean:.1f} of {self.games:,}"]
+        parts[0] += " game" if self.games == 1 else " games"
+        if self.human_normalised is not None:
+            parts.append(f"{self.human_normalised:.0%} of the way from random play to a person")
+        if self.cut_off:
+            parts.append(f"{self.cut_off:,} cut off by the limit of frames")
+        return ", ".join(parts)
+
 
 NAMES = tuple(each.name for each in fields(Evaluation))
 WHOLE_NUMBERS = {"step", "frames", "games", "cut_off"}
@@ -74,17 +84,20 @@ def read_evaluations(path: str | os.PathLike[str]) -> list[Evaluation]:
     name = shown(path)
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            names, rows = reader.fieldnames or (), list(reader)
     except FileNotFoundError:
         raise LogError(f"{name}: no such file") from None
     except OSError as error:
         raise LogError(f"{name} can't be read: {error.strerror or error}") from None
     except (ValueError, csv.Error):
         raise LogError(f"{name} is no file of evaluations") from None
+    if not set(NAMES) <= set(names):
+        raise LogError(f"{name} is no file of evaluations")
     try:
         return [Evaluation(**{each: _value(each, row[each]) for each in NAMES}) for row in rows]
-    except (KeyError, TypeError, ValueError):
-        raise LogError(f"{name} is no file of evaluations, or has been changed") from None
+    except (TypeError, ValueError):
+        raise LogError(f"{name} has been changed: it has a line that is no evaluation") from None
 
 
 def _value(name: str, text: str) -> Any:

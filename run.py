@@ -1,4 +1,4 @@
-"""A run from its start to its end: put together, shown, saved and stopped."""
+"""A run from its start to its end: put together, restored and introduced."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import numpy as np
 from agent import make_agent
 from checkpoint import Checkpoint
 from config import Config
-from console import Progress, StopSignals, warn
-from emulators import EmulatorError
+from console import StopSignals, warn
+from evaluation import Evaluations
+from evaluation_log import read_evaluations, write_evaluations
 from files import locked
 from machine import mebibytes
 from prefetching import make_prefetcher
 from preprocessing import make_environments, state_shape
-from reward_log import Episode, RewardLog, cut_back, read_log
+from reward_log import RewardLog, cut_back, read_log
 from run_files import RunFiles
+from run_loop import RunLoop
 from settings import ConfigError, describe
 from training import RECENT_GAMES, LinearSchedule, Origin, Training
 from window import Window
@@ -55,7 +57,7 @@ def train(
         EnvironmentIdError: there is no such game.
         FloatingPointError: the network has diverged; what was written last stays.
         LockedError: another process runs with the same files.
-        LogError: the log that it goes on from cannot be read.
+        LogError: the log, or the evaluations, that it goes on from cannot be read.
         MemoryError: the machine has no room for the replay memory.
         NoDisplayError: a window is asked for, and there is no display.
         OSError: a file cannot be written.
@@ -67,11 +69,13 @@ def train(
             training = assemble(config, changed, checkpoint)
             _introduce(config, training, origins, checkpoint)
             _set_aside_others(config, checkpoint)
-            if checkpoint:
-                _cut_log(config, checkpoint)
+            evaluations = make_evaluations(config, training, checkpoint)
+            if checkpoint and _is_in_its_folder(config, checkpoint):
+                _take_back(config, checkpoint, evaluations)
             sys.stdout.flush()
             with RewardLog(config.log_path) as log:
-                _run(config, training, RunFiles(config, training, log), stop)
+                files = RunFiles(config, training, evaluations, log)
+                RunLoop(config, training, evaluations, files, stop).run()
         training.close()
     print(
         f"step {training.step:,}; weights in {config.weights_path}, log in {config.log_path}, "
@@ -143,12 +147,38 @@ def _introduce(
         print(f"restored from {checkpoint.path}: the whole run{lost}")
 
 
-def _cut_log(config: Config, checkpoint: Checkpoint) -> None:
-    """Takes back what the log says of the time after a checkpoint, which will be run again."""
-    if checkpoint.path.parent.resolve() == config.checkpoint_path.resolve():
-        problem = cut_back(config.log_path, *checkpoint.attributes["log"])
-        if problem:
-            warn(problem)
+def make_evaluations(
+    config: Config, training: Training, checkpoint: Checkpoint | None = None
+) -> Evaluations:
+    """Returns the evaluations of a run, with those that there were where it goes on from.
+
+    Raises:
+        LogError: these cannot be read.
+    """
+    path = config.evaluations_path
+    is_of_this_run = bool(config.continue_from) and path.exists() and not checkpoint
+    earlier = read_evaluations(path) if is_of_this_run else ()
+    evaluations = Evaluations(config, training.agent, training.step, earlier)
+    if checkpoint:
+        evaluations.set_state(checkpoint.attributes["evaluations"])
+        if not _is_in_its_folder(config, checkpoint):
+            # As its log, those of another folder stay there, with the best weights.
+            evaluations.all.clear()
+    return evaluations
+
+
+def _is_in_its_folder(config: Config, checkpoint: Checkpoint) -> bool:
+    """Returns whether a run goes on in the folder that it was in."""
+    return checkpoint.path.parent.resolve() == config.checkpoint_path.resolve()
+
+
+def _take_back(config: Config, checkpoint: Checkpoint, evaluations: Evaluations) -> None:
+    """Takes back what files say of the time after a checkpoint, which will be run again."""
+    problem = cut_back(config.log_path, *checkpoint.attributes["log"])
+    if problem:
+        warn(problem)
+    if config.evaluations_path.exists():
+        write_evaluations(config.evaluations_path, evaluations.all)
 
 
 def _check_folder(folder: Path) -> None:
@@ -161,81 +191,6 @@ def _check_folder(folder: Path) -> None:
         raise OSError(
             error.errno, f"--out is no folder to write in ({error.strerror})", str(folder)
         ) from error
-
-
-def _run(config: Config, training: Training, files: RunFiles, stop: StopSignals) -> None:
-    """Pretrains and trains, and writes what there is in the end."""
-    try:
-        _pretrain(config, training, files, stop)
-        if stop.received is None:
-            _train(config, training, files, stop)
-        files.finish()
-    except FloatingPointError as error:
-        raise FloatingPointError(
-            f"{error} at step {training.step:,}, so the network has diverged: give a smaller "
-            "--learning-rate; the weights and checkpoints before stay"
-        ) from error
-    except EmulatorError as error:
-        raise EmulatorError(f"{error}, at step {training.step:,}") from error
-    finally:
-        files.close()
-
-
-def _pretrain(config: Config, training: Training, files: RunFiles, stop: StopSignals) -> None:
-    """Gathers what the first updates learn from."""
-    if training.gathered >= training.pretrain_steps:
-        return
-    stage = "observing" if config.episode_lines else "pretraining"
-    what = f"{stage}, the network decides" if training.decides_pretraining else f"{stage} at random"
-    with Progress(
-        what, training.pretrain_steps, training.gathered, config.progress, sys.stdout
-    ) as progress:
-        for gathered in training.pretrain():
-            progress.update(gathered)
-            _warn_of_short_memory(training, progress)
-            files.save_checkpoint_if_due()
-            if stop.received is not None:
-                return
-
-
-def _train(config: Config, training: Training, files: RunFiles, stop: StopSignals) -> None:
-    """Runs the loop; logs every episode, and saves now and then."""
-    last = "no episode yet"
-    with Progress("training", config.steps, training.step, config.progress, sys.stdout) as progress:
-        for episodes in training.run():
-            files.log(episodes)
-            for episode in episodes:
-                if config.episode_lines:
-                    progress.say(_status(training, episode))
-                last = f"episode {episode.number:,}, mean score {np.mean(training.scores):.1f}"
-            if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
-                files.save_weights()
-            files.save_checkpoint_if_due()
-            progress.update(
-                training.step,
-                f"{last}, epsilon {training.epsilon:.3f}, loss {training.loss:.4f}",
-            )
-            _warn_of_short_memory(training, progress)
-            if stop.received is not None:
-                return
-
-
-def _status(training: Training, episode: Episode) -> str:
-    """Returns a line that says where the run is as an episode has ended."""
-    return (
-        f"{training.phase}: episode {episode.number:,}, score {episode.score:g}, "
-        f"memory {len(training.memory):,}, epsilon {episode.epsilon:.3f}, step {episode.steps:,}"
-    )
-
-
-def _warn_of_short_memory(training: Training, progress: Progress) -> None:
-    """Says that the memory holds less than was asked for, if it does."""
-    memory = training.memory
-    if memory.is_short:
-        progress.say_once(
-            f"frames of this game pack badly: {mebibytes(memory.max_nbytes)} are not enough for "
-            f"{memory.capacity:,} transitions, so the oldest go earlier"
-        )
 
 
 def _origin(config: Config) -> Origin:
@@ -271,10 +226,11 @@ def _set_aside_others(config: Config, checkpoint: Checkpoint | None) -> None:
     kept = []
     if config.continue_from:
         weights = Path(config.continue_from)
-        kept = [weights, weights.parent / config.log_path.name]
+        beside = (config.log_path, config.evaluations_path, config.best_weights_path)
+        kept = [weights, *(weights.parent / path.name for path in beside)]
     if checkpoint:
         kept.append(checkpoint.path.parent)
-    for path in (config.log_path, config.weights_path, config.checkpoint_path):
+    for path in config.run_paths:
         if path.exists() and not any(k.exists() and path.samefile(k) for k in kept):
             number = 1
             while (aside := path.with_stem(f"{path.stem}.{number}")).exists():

@@ -1,4 +1,4 @@
-"""What a run writes: its log, its weights and its checkpoints."""
+"""What a run writes: its log, its weights, its evaluations and its checkpoints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from checkpoint import CheckpointWriter, State
 from config import Config
 from console import warn
+from evaluation import Evaluations
+from evaluation_log import write_evaluations
 from reward_log import Episode, RewardLog
 from training import Training
 
@@ -24,9 +26,12 @@ class RunFiles:
     once in each interval between checkpoints.
     """
 
-    def __init__(self, config: Config, training: Training, log: RewardLog):
-        """Takes what is written: the log, open, and the run."""
+    def __init__(
+        self, config: Config, training: Training, evaluations: Evaluations, log: RewardLog
+    ):
+        """Takes what is written: the log, open, and the run with its evaluations."""
         self._config, self._training, self._log = config, training, log
+        self._evaluations = evaluations
         self._interval = 60 * config.checkpoint_every
         self._next_checkpoint = time.monotonic() + self._interval
         self._writer = CheckpointWriter(config.checkpoint_path, config.keep)
@@ -42,6 +47,12 @@ class RunFiles:
     def save_weights(self) -> None:
         """Writes the newest weights."""
         self._attempt("the weights", self._write_weights)
+
+    def save_evaluation(self) -> None:
+        """Writes the evaluations, and the weights where they are now the best."""
+        self._attempt("the evaluations", self._write_evaluations)
+        if self._evaluations.best is self._evaluations.all[-1]:
+            self._attempt("the best weights", self._write_best_weights)
 
     def save_checkpoint_if_due(self) -> None:
         """Starts to write a checkpoint if it is time for one."""
@@ -73,6 +84,7 @@ class RunFiles:
             "run": self._config.run_id,
             "settings": saved_settings(self._config),
             "log": self._log.position,
+            "evaluations": self._evaluations.get_state(),
         }
         memory = None
         if self._config.replay_checkpoint:
@@ -88,6 +100,8 @@ class RunFiles:
         """
         self.log([])
         self.save_weights()
+        if "the evaluations" in self._failed:
+            self._attempt("the evaluations", self._write_evaluations)
         self._attempt("the checkpoint", self._writer.finish)
         self.start_checkpoint()
         if self._writer.is_busy:
@@ -108,6 +122,12 @@ class RunFiles:
 
     def _write_weights(self) -> None:
         self._training.agent.save_weights(self._config.weights_path, self._config.run_id)
+
+    def _write_best_weights(self) -> None:
+        self._training.agent.save_weights(self._config.best_weights_path, self._config.run_id)
+
+    def _write_evaluations(self) -> None:
+        write_evaluations(self._config.evaluations_path, self._evaluations.all)
 
     def _attempt(self, what: str, write: Callable[[], None]) -> None:
         """Writes something, or notes that it cannot be written."""

@@ -8,7 +8,16 @@ from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
-GROUPS = ("environment", "memory", "learning", "network", "exploration", "files", "watching")
+GROUPS = (
+    "environment",
+    "memory",
+    "learning",
+    "network",
+    "exploration",
+    "evaluation",
+    "files",
+    "watching",
+)
 
 
 class ConfigError(ValueError):

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from checkpoint import newest
 from config import Config
 from reward_log import RewardLog
-from run import assemble
+from run import assemble, make_evaluations
 from run_files import RunFiles
 from training import Training
 
@@ -38,7 +38,7 @@ def measure(config: Config, checkpoints: int, steps_between: int) -> None:
     print("| checkpoint | stood still, s | in all, s | MiB | steps/s meanwhile | steps/s without |")
     print("| --- | --- | --- | --- | --- | --- |")
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, log)
+        files = RunFiles(config, training, make_evaluations(config, training), log)
         for number in range(1, checkpoints + 1):
             without = run_on(training, turns, steps_between)
             stood_still, in_all, meanwhile = one_checkpoint(training, turns, files)

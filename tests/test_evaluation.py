@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium_games import random_scores
 
 import weights_file
 from agent import Agent, make_agent
 from config import Config
-from evaluation import play_games
+from evaluation import play_games, scoring_environments
 from games import find_game
 from networks import nips_network
 from playing import play
@@ -107,3 +108,17 @@ def test_weights_to_play_with_are_read_in_the_layout_given(
     played = scores(last, "channels-last")
     assert scores(first, "channels-first") == played
     assert scores(first, "channels-last") != played
+
+
+def test_random_games_score_as_those_that_gymnasium_plays_alone() -> None:
+    """More games of more kinds are compared by `benchmarks/random_scores.py`."""
+    environments = scoring_environments(
+        Config(environment="BreakoutNoFrameskip-v4"), 12, np.random.SeedSequence(2)
+    )
+    agent = random_agent(environments.num_actions)
+    played = play_games(agent, environments, 4, 12, np.random.default_rng(2), epsilon=1.0)
+    ours = np.array([game.score for game in played])
+    environments.close()
+    theirs = np.array(random_scores("BreakoutNoFrameskip-v4", 12, seed=2))
+    error = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 12)
+    assert abs(ours.mean() - theirs.mean()) < 3 * error

@@ -18,7 +18,7 @@ from checkpoint import Checkpoint, CheckpointError, newest
 from config import Config, ConfigError
 from dqn_atari import find_checkpoint, main, make_config
 from reward_log import RewardLog, cut_back, read_log
-from run import assemble, train
+from run import assemble, make_evaluations, train
 from run_files import RunFiles
 from training import Training
 
@@ -51,7 +51,7 @@ def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:
     """Runs until so many steps, writes a checkpoint, and goes on a while, as before a crash."""
     training = assemble(config)
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, log)
+        files = RunFiles(config, training, make_evaluations(config, training), log)
         for count in training.pretrain():
             if count >= gathered:
                 break
@@ -125,7 +125,8 @@ def run_to(config: Config, step: int) -> Training:
     training = assemble(config, frozenset(), found)
     assert cut_back(config.log_path, *found.attributes["log"]) is None
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, log)
+        evaluations = make_evaluations(config, training, found)
+        files = RunFiles(config, training, evaluations, log)
         for episodes in training.run():
             files.log(episodes)
             if training.step >= step:
