@@ -119,14 +119,16 @@ def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
     found, problems = newest(folder, with_memory=is_training)
     if not found:
         return None
+    # What --json prints is to be nothing else.
+    stream = sys.stderr if given.get("json") else sys.stdout
     try:
         if weights.exists() and run_of(weights) != found.attributes["run"]:
-            print(f"{folder} is of another run than {weights}, which is taken alone")
+            print(f"{folder} is of another run than {weights}, which is taken alone", file=stream)
             return None
     except WeightsError as error:
         problems.append(str(error))
     for problem in problems:
-        print(f"{problem}: going on from {found.path}")
+        print(f"{problem}: going on from {found.path}", file=stream)
     return found
 
 
