@@ -40,6 +40,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from errors import OneLineError
 from files import replacing
 
 MAGIC = b"DQNARRAY"
@@ -50,7 +51,7 @@ _START = struct.Struct("<8sIQ")  # magic, version, bytes of the header
 _CHECKSUM = struct.Struct("<I")
 
 
-class ArrayFileError(ValueError):
+class ArrayFileError(OneLineError):
     """A file of arrays that cannot be used, said in one line."""
 
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from array_file import ArrayFile, ArrayFileError, save
+from errors import OneLineError
 from files import flush_folder
 from loan import end_loans
 
@@ -30,7 +31,7 @@ VERSION = 1  # of what the files hold
 RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(OneLineError):
     """Checkpoints that cannot be used, said in one line."""
 
 

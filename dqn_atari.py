@@ -15,17 +15,16 @@ import dataclasses
 import os
 import secrets
 import sys
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from array_file import ArrayFileError
-from checkpoint import Checkpoint, CheckpointError, newest
-from config import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING, Config
+from config import Config
 from console import libraries_quiet
-from files import LockedError
+from errors import OneLineError
 from presets import PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
-from weights_file import WeightsError, run_of
+
+if TYPE_CHECKING:
+    from checkpoint import Checkpoint
 
 DEFAULTS = {each.name: each.default for each in dataclasses.fields(Config)}
 EPSILON = {"start", "end"}
@@ -94,44 +93,6 @@ def _help(field: dataclasses.Field) -> str:
     return f"{text} (default: {shown})".replace("%", "%%")
 
 
-def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
-    """Returns the checkpoint beside the weights that a run goes on from or plays with, if any.
-
-    Prints why newer ones, or the only one, are not used.
-
-    Args:
-        given: as for `make_config`.
-
-    Raises:
-        CheckpointError: there are checkpoints, and none can be used.
-        OSError: the weights cannot be read.
-    """
-    where = {name: given[name] for name in ("environment", "out") if name in given}
-    is_training = not (given.get("play") or given.get("evaluate"))
-    default = None if is_training or given.get("random") else Config(**where).weights_path
-    weights = Path(given.get("continue_from") or default or "")
-    # A run cannot go on as it was from the best of its weights, but they are played with as it was.
-    endings = [WEIGHTS_ENDING] if is_training else [BEST_WEIGHTS_ENDING, WEIGHTS_ENDING]
-    ending = next((each for each in endings if weights.name.endswith(each)), None)
-    if not ending or given.get("weights_only"):
-        return None
-    folder = weights.with_name(weights.name.removesuffix(ending) + CHECKPOINT_ENDING)
-    found, problems = newest(folder, with_memory=is_training)
-    if not found:
-        return None
-    # What --json prints is to be nothing else.
-    stream = sys.stderr if given.get("json") else sys.stdout
-    try:
-        if weights.exists() and run_of(weights) != found.attributes["run"]:
-            print(f"{folder} is of another run than {weights}, which is taken alone", file=stream)
-            return None
-    except WeightsError as error:
-        problems.append(str(error))
-    for problem in problems:
-        print(f"{problem}: going on from {found.path}", file=stream)
-    return found
-
-
 def make_config(
     given: dict[str, Any], checkpoint: Checkpoint | None = None
 ) -> tuple[Config, dict[str, str]]:
@@ -173,25 +134,31 @@ def _changed(given: dict[str, Any], checkpoint: Checkpoint | None) -> frozenset[
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0, 1 (failed), 2 (usage), 130 or 143 (stopped)."""
-    parser = make_parser()
-    given = vars(parser.parse_args(arguments))
+    given = vars(make_parser().parse_args(arguments))
     try:
+        # What is imported from here on takes long, which -h and mistakes need not wait for.
+        from resuming import find_checkpoint
+
         checkpoint = find_checkpoint(given)
         config, origins = make_config(given, checkpoint)
-    except ConfigError as error:
-        parser.error(str(error))
-    except (CheckpointError, OSError) as error:
-        return _fail(str(error), 1)
-    if config.seed is None:
-        config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
-    try:
+        if config.seed is None:
+            config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
         return _run(config, _changed(given, checkpoint), origins, checkpoint)
+    except OneLineError as error:
+        return _fail(str(error), error.status)
+    except FloatingPointError as error:
+        return _fail(str(error), 1)
+    except MemoryError as error:
+        return _fail(str(error) or "the machine has no memory left: give less --memory", 1)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read the output has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f"cannot use {error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1)
 
 
 def _run(
@@ -204,45 +171,19 @@ def _run(
         # What TensorFlow and JAX look for on their way to a GPU.
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # What is imported here takes seconds, which a mistake in the command line need not wait for.
-    from games import EnvironmentIdError, find_game
+    from games import find_game
 
-    try:
-        find_game(config.environment)
-    except EnvironmentIdError as error:
-        return _fail(str(error), 2)
-
+    find_game(config.environment)
     with libraries_quiet():
-        from emulators import EmulatorError
         from playing import play
-        from reward_log import LogError
         from run import train
         from score_table import evaluate
-        from window import NoDisplayError
 
-    try:
-        if config.play:
-            return play(config)
-        if config.evaluate:
-            return evaluate(config)
-        return train(config, changed, origins, checkpoint)
-    except ConfigError as error:
-        return _fail(str(error), 2)
-    except (
-        ArrayFileError,
-        EmulatorError,
-        FloatingPointError,
-        LockedError,
-        LogError,
-        NoDisplayError,
-        WeightsError,
-    ) as error:
-        return _fail(str(error), 1)
-    except MemoryError as error:
-        return _fail(str(error) or "the machine has no memory left: give less --memory", 1)
-    except OSError as error:
-        where = f"cannot use {error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", 1)
+    if config.play:
+        return play(config)
+    if config.evaluate:
+        return evaluate(config)
+    return train(config, changed, origins, checkpoint)
 
 
 def _fail(message: str, status: int) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
+from errors import OneLineError
 from games import Game
 
 FRAME_SIZE = 84
@@ -26,7 +27,7 @@ MAX_NO_OPS = 30  # emulator frames without action at the start of a game, Mnih e
 CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; which rows, it does not say
 
 
-class EmulatorError(RuntimeError):
+class EmulatorError(OneLineError):
     """An emulator that failed, said in one line."""
 
 

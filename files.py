@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
+from errors import OneLineError
+
 
 @contextmanager
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
@@ -51,7 +53,7 @@ def flush_folder(folder: Path) -> None:
             os.close(opened)
 
 
-class LockedError(RuntimeError):
+class LockedError(OneLineError):
     """Another process holds a lock, said in one line."""
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import ale_py
 import gymnasium
 
+from errors import OneLineError
+
 # The probability that the emulator repeats the last action instead of the one it is given, as
 # ale-py registers each version (Machado et al. 2018, section 5).
 STICKY_ACTIONS = {"v0": 0.25, "v4": 0.0, "v5": 0.25}
@@ -19,8 +21,10 @@ gymnasium.register_envs(ale_py)
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 
-class EnvironmentIdError(ValueError):
+class EnvironmentIdError(OneLineError):
     """An id that names no Atari game, said in one line."""
+
+    status = 2
 
 
 class Game(NamedTuple):

@@ -28,8 +28,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from errors import OneLineError
 
-class LogError(ValueError):
+
+class LogError(OneLineError):
     """Raised where a log can't be read at all; its text is one line that says why."""
 
 

@@ -8,6 +8,8 @@ from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
+from errors import OneLineError
+
 GROUPS = (
     "environment",
     "memory",
@@ -20,8 +22,10 @@ GROUPS = (
 )
 
 
-class ConfigError(ValueError):
+class ConfigError(OneLineError):
     """A setting out of its range, or two that do not go together, said in one line."""
+
+    status = 2
 
 
 def setting(

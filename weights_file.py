@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from errors import OneLineError
 from files import replacing
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ CHECKSUM_HEAD, CHECKSUM = b"DQNCHECK", struct.Struct("<8sI")
 HDF5_OVERHEAD = 100_000  # bytes at most that a file is larger than the weights in it
 
 
-class WeightsError(ValueError):
+class WeightsError(OneLineError):
     """Weights that cannot be loaded into a network, said in one line."""
 
 

@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 
+from errors import OneLineError
+
 SCALE = 3  # screen pixels for each of the game's
 NO_DISPLAY = "--render needs a display, and there is none: leave it out or set DISPLAY"
 
 
-class NoDisplayError(RuntimeError):
+class NoDisplayError(OneLineError):
     """No window can be opened, said in one line."""
 
 

@@ -1,0 +1,49 @@
+"""Which checkpoint, if any, a command line goes on from or plays with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from checkpoint import Checkpoint, newest
+from config import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING, Config
+from weights_file import WeightsError, run_of
+
+
+def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
+    """Returns the checkpoint beside the weights that a run goes on from or plays with, if any.
+
+    Prints why newer ones, or the only one, are not used.
+
+    Args:
+        given: as for `make_config`.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be used.
+        OSError: the weights cannot be read.
+    """
+    where = {name: given[name] for name in ("environment", "out") if name in given}
+    is_training = not (given.get("play") or given.get("evaluate"))
+    default = None if is_training or given.get("random") else Config(**where).weights_path
+    weights = Path(given.get("continue_from") or default or "")
+    # A run cannot go on as it was from the best of its weights, but they are played with as it was.
+    endings = [WEIGHTS_ENDING] if is_training else [BEST_WEIGHTS_ENDING, WEIGHTS_ENDING]
+    ending = next((each for each in endings if weights.name.endswith(each)), None)
+    if not ending or given.get("weights_only"):
+        return None
+    folder = weights.with_name(weights.name.removesuffix(ending) + CHECKPOINT_ENDING)
+    found, problems = newest(folder, with_memory=is_training)
+    if not found:
+        return None
+    # What --json prints is to be nothing else.
+    stream = sys.stderr if given.get("json") else sys.stdout
+    try:
+        if weights.exists() and run_of(weights) != found.attributes["run"]:
+            print(f"{folder} is of another run than {weights}, which is taken alone", file=stream)
+            return None
+    except WeightsError as error:
+        problems.append(str(error))
+    for problem in problems:
+        print(f"{problem}: going on from {found.path}", file=stream)
+    return found
