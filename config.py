@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields
-from pathlib import Path
 
+from run_paths import RunPaths
 from settings import ConfigError, check_range, setting
-
-# What the names of a run's files end in, after the environment id.
-WEIGHTS_ENDING, CHECKPOINT_ENDING = "_weights.h5", "_checkpoint"
-BEST_WEIGHTS_ENDING = "_best_weights.h5"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RunPaths):
     """Every setting of a run. A step is one decision of the agent, a frame one of the emulator.
 
     Raises:
@@ -446,55 +442,10 @@ class Config:
         return self.weights_layout == "channels-first"
 
     @property
-    def log_path(self) -> Path:
-        """The episode log of the run."""
-        return self._path("_log.txt")
-
-    @property
-    def weights_path(self) -> Path:
-        """The newest weights of the run."""
-        return self._path(WEIGHTS_ENDING)
-
-    @property
-    def best_weights_path(self) -> Path:
-        """The weights of the best evaluation of the run."""
-        return self._path(BEST_WEIGHTS_ENDING)
-
-    @property
-    def evaluations_path(self) -> Path:
-        """The evaluations of the run."""
-        return self._path("_evaluations.csv")
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """The folder with the checkpoints of the run."""
-        return self._path(CHECKPOINT_ENDING)
-
-    @property
-    def run_paths(self) -> tuple[Path, ...]:
-        """All files and folders that a run leaves."""
-        return (
-            self.log_path,
-            self.weights_path,
-            self.best_weights_path,
-            self.evaluations_path,
-            self.checkpoint_path,
-        )
-
-    @property
-    def lock_path(self) -> Path:
-        """What a run holds so that no other writes the same files."""
-        hidden = self._path("_lock")
-        return hidden.with_name(f".{hidden.name}")
-
-    @property
     def run_id(self) -> str:
         """What tells the files of this run from those of another: of all that stays in a run."""
         fixed = [getattr(self, each.name) for each in fields(self) if each.metadata["fixed"]]
         return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]
-
-    def _path(self, ending: str) -> Path:
-        return Path(self.out) / f"{self.environment.replace('/', '-')}{ending}"
 
 
 def _check_reward_clip(value: str) -> None:

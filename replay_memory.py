@@ -11,6 +11,7 @@ import numpy as np
 import frame_store
 from array_file import ArrayFile, ArrayFileError, save
 from batch import Batch, empty_batch
+from checkpoint import MEMORY_KIND
 from loan import end_loans
 from n_step import n_step_returns
 from priorities import Priorities
@@ -27,7 +28,6 @@ STEP = np.dtype(
 )
 # States are put together for so many transitions at a time, which bounds the room that it takes.
 AT_A_TIME = 64
-FILE_KIND = "replay memory"
 
 
 class ReplayMemory:
@@ -385,7 +385,7 @@ class ReplayMemory:
             cv2.merge(frames, states.reshape(-1, width, stack_size))
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns all that it holds, as attributes and arrays for a file of `FILE_KIND`.
+        """Returns all that it holds, as attributes and arrays for a file of `MEMORY_KIND`.
 
         It can go on while that is written: the frames are lent, see `FrameStore.get_state`.
         """
@@ -405,7 +405,7 @@ class ReplayMemory:
         """
         attributes, arrays = self.get_state()
         try:
-            save(path, FILE_KIND, attributes, arrays)
+            save(path, MEMORY_KIND, attributes, arrays)
         finally:
             end_loans(arrays.values())
 
@@ -417,7 +417,7 @@ class ReplayMemory:
                 size, codec or priority exponent; the memory stays as it was.
             OSError: the file cannot be read.
         """
-        with ArrayFile(path, FILE_KIND) as file:
+        with ArrayFile(path, MEMORY_KIND) as file:
             for name, ours in self._identity.items():
                 theirs = file.attributes["memory"].get(name)
                 if theirs != ours:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint import Checkpoint, newest
-from config import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING, Config
+from config import Config
+from run_paths import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING
 from weights_file import WeightsError, run_of
 
 

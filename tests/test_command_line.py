@@ -97,7 +97,8 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys, dqn_atari\n"
         "try: dqn_atari.main(['-h'])\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('keras', 'tensorflow', 'ale_py', 'cv2', 'numpy', 'h5py') if m in sys.modules])"
+        "heavy = ('keras', 'tensorflow', 'ale_py', 'cv2', 'numpy', 'h5py')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROGRAM.parent, capture_output=True, text=True, check=True

@@ -10,8 +10,9 @@ import pytest
 from plays import random_play
 
 from array_file import ArrayFile, save
+from checkpoint import MEMORY_KIND
 from loan import Loan, end_loans
-from replay_memory import FILE_KIND, ReplayMemory
+from replay_memory import ReplayMemory
 
 
 def memory_of(codec: str, rows: int = 60) -> ReplayMemory:
@@ -63,7 +64,7 @@ def test_a_memory_is_written_as_it_was_while_it_goes_on(
 
     with ThreadPoolExecutor(2) as threads:
         going_on = threads.submit(go_on)
-        writing = threads.submit(save, tmp_path / "meanwhile", FILE_KIND, attributes, arrays)
+        writing = threads.submit(save, tmp_path / "meanwhile", MEMORY_KIND, attributes, arrays)
         writing.result()
         end_loans(arrays.values())
         going_on.result()
@@ -110,5 +111,5 @@ def test_what_is_read_back_is_what_was_there(tmp_path: Path, codec: str, steps: 
     ours, theirs = (each.sample(50, np.random.default_rng(1)) for each in (memory, other))
     for our, their in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(our, their)
-    with ArrayFile(tmp_path / "file", FILE_KIND) as file:
+    with ArrayFile(tmp_path / "file", MEMORY_KIND) as file:
         assert file.attributes["memory"]["codec"] == codec

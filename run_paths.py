@@ -1,0 +1,61 @@
+"""The files of a run, by the environment's id and the folder that they are in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# What their names end in, after the id.
+WEIGHTS_ENDING, BEST_WEIGHTS_ENDING = "_weights.h5", "_best_weights.h5"
+CHECKPOINT_ENDING = "_checkpoint"
+
+
+class RunPaths:
+    """Where the files of a run are."""
+
+    environment: str
+    out: str
+
+    @property
+    def log_path(self) -> Path:
+        """The episode log of the run."""
+        return self._path("_log.txt")
+
+    @property
+    def weights_path(self) -> Path:
+        """The newest weights of the run."""
+        return self._path(WEIGHTS_ENDING)
+
+    @property
+    def best_weights_path(self) -> Path:
+        """The weights of the best evaluation of the run."""
+        return self._path(BEST_WEIGHTS_ENDING)
+
+    @property
+    def evaluations_path(self) -> Path:
+        """The evaluations of the run."""
+        return self._path("_evaluations.csv")
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The folder with the checkpoints of the run."""
+        return self._path(CHECKPOINT_ENDING)
+
+    @property
+    def run_paths(self) -> tuple[Path, ...]:
+        """All files and folders that a run leaves."""
+        return (
+            self.log_path,
+            self.weights_path,
+            self.best_weights_path,
+            self.evaluations_path,
+            self.checkpoint_path,
+        )
+
+    @property
+    def lock_path(self) -> Path:
+        """What a run holds so that no other writes the same files."""
+        hidden = self._path("_lock")
+        return hidden.with_name(f".{hidden.name}")
+
+    def _path(self, ending: str) -> Path:
+        return Path(self.out) / f"{self.environment.replace('/', '-')}{ending}"
