@@ -21,7 +21,6 @@ from preprocessing import (
     state_shape,
 )
 
-
 KINDS = VectorEmulators, GymnasiumEmulators
 
 
