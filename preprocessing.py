@@ -31,6 +31,13 @@ class Step(NamedTuple):
     ends: np.ndarray  # [n] bool, the episode is over: game over, time limit or too many no-ops
 
 
+class History(NamedTuple):
+    """What has brought an emulator to where it is: both kinds get there by it."""
+
+    seed: int  # of the episode's start
+    actions: np.ndarray  # [steps] uint8, indices into the game's actions
+
+
 class AtariEnvironments:
     """n environments that step together, and start anew by themselves when an episode ends.
 
@@ -96,6 +103,8 @@ class AtariEnvironments:
         # l are in row l.
         self._seeds = np.zeros(count, np.int64)
         self._actions = np.zeros((self._max_steps, count), np.uint8)
+        self._shown = shown
+        self._last_picture: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
         """Starts an episode in every environment; returns its first frames, [n, H, W, p] uint8."""
@@ -122,6 +131,8 @@ class AtariEnvironments:
         rewards -= stalled
         terminals |= stalled
         ends = emulation.over | stalled | (self._lengths >= self._max_steps)
+        if self._shown and ends[0]:
+            self._last_picture = self.picture()
         frames = self._start(ends) if ends.any() else emulation.frames
         return Step(frames, rewards, emulation.points, terminals, ends)
 
@@ -166,6 +177,19 @@ class AtariEnvironments:
         """
         return self._emulators.picture()  # type: ignore[attr-defined]
 
+    @property
+    def last_picture(self) -> np.ndarray | None:
+        """The screen that the last episode of the first environment ended with, as `picture`.
+
+        The step that ends an episode starts the next. None where none has ended.
+        """
+        return self._last_picture
+
+    def history(self, index: int) -> History:
+        """Returns what the episode in progress in an environment has come from."""
+        actions = self._actions[: self._lengths[index], index]
+        return History(int(self._seeds[index]), actions.copy())
+
     def close(self) -> None:
         """Frees the emulators."""
         self._emulators.close()
@@ -201,6 +225,18 @@ class AtariEnvironments:
         return stalled
 
 
+def game_of(config: Config) -> Game:
+    """Returns the game that the settings name, with its rules.
+
+    Raises:
+        EnvironmentIdError: there is no such game.
+    """
+    game = find_game(config.environment)._replace(full_action_space=config.full_action_space)
+    if config.sticky_actions is not None:
+        game = game._replace(sticky_actions=config.sticky_actions)
+    return game
+
+
 def make_environments(
     config: Config, count: int, rng: np.random.Generator, *, shown: bool, for_scores: bool = False
 ) -> AtariEnvironments:
@@ -216,11 +252,8 @@ def make_environments(
     Raises:
         EnvironmentIdError: there is no such game.
     """
-    game = find_game(config.environment)._replace(full_action_space=config.full_action_space)
-    if config.sticky_actions is not None:
-        game = game._replace(sticky_actions=config.sticky_actions)
     return AtariEnvironments(
-        game,
+        game_of(config),
         count,
         rng,
         frame_skip=config.frame_skip,
