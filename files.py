@@ -38,7 +38,8 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):  # mostly, as it is there no more
+            new.unlink()
     flush_folder(path.parent)
 
 

@@ -45,6 +45,10 @@ class History(NamedTuple):
     actions: np.ndarray  # [T] uint8
     starts: np.ndarray  # [T + 1] bool, whether a game was started before an action, or after all
 
+    def until(self, step: int) -> History:
+        """Returns it as it was after so many steps."""
+        return History(self.seed, self.actions[:step], self.starts[: step + 1])
+
 
 class AtariEnvironments:
     """n environments that step together, and start anew by themselves when an episode ends.
@@ -117,6 +121,8 @@ class AtariEnvironments:
         most = self._seed_steps + self._max_steps
         self._actions = np.zeros((most, count), np.uint8)
         self._starts = np.zeros((most + 1, count), bool)
+        self._shown = shown
+        self._last_picture: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
         """Starts an episode in every environment; returns its first frames, [n, H, W, p] uint8."""
@@ -145,6 +151,8 @@ class AtariEnvironments:
         rewards -= stalled
         terminals |= stalled
         ends = emulation.over | stalled | (self._lengths >= self._max_steps)
+        if self._shown and ends[0]:
+            self._last_picture = self.picture()
         frames = emulation.frames
         if ends.any():
             frames = self._start(ends, ends & (self._ages >= self._seed_steps))
@@ -200,6 +208,14 @@ class AtariEnvironments:
         """
         return self._emulators.picture()  # type: ignore[attr-defined]
 
+    @property
+    def last_picture(self) -> np.ndarray | None:
+        """The screen that the last episode of the first environment ended with, as `picture`.
+
+        The step that ends an episode starts the next. None where none has ended.
+        """
+        return self._last_picture
+
     def close(self) -> None:
         """Frees the emulators."""
         self._emulators.close()
@@ -243,6 +259,18 @@ class AtariEnvironments:
         return stalled
 
 
+def game_of(config: Config) -> Game:
+    """Returns the game that the settings name, with its rules.
+
+    Raises:
+        EnvironmentIdError: there is no such game.
+    """
+    game = find_game(config.environment)._replace(full_action_space=config.full_action_space)
+    if config.sticky_actions is not None:
+        game = game._replace(sticky_actions=config.sticky_actions)
+    return game
+
+
 def make_environments(
     config: Config, count: int, rng: np.random.Generator, *, shown: bool, for_scores: bool = False
 ) -> AtariEnvironments:
@@ -258,11 +286,8 @@ def make_environments(
     Raises:
         EnvironmentIdError: there is no such game.
     """
-    game = find_game(config.environment)._replace(full_action_space=config.full_action_space)
-    if config.sticky_actions is not None:
-        game = game._replace(sticky_actions=config.sticky_actions)
     return AtariEnvironments(
-        game,
+        game_of(config),
         count,
         rng,
         frame_skip=config.frame_skip,

@@ -19,6 +19,7 @@ from console import StopSignals, warn
 from evaluation import Evaluations
 from evaluation_log import read_evaluations, write_evaluations
 from files import locked
+from live_view import LiveView
 from machine import mebibytes
 from prefetching import make_prefetcher
 from preprocessing import make_environments, state_shape
@@ -27,7 +28,6 @@ from run_files import RunFiles
 from run_loop import RunLoop
 from settings import ConfigError, describe, shown_by_flag
 from training import RECENT_GAMES, LinearSchedule, Origin, Training
-from window import Window
 
 if TYPE_CHECKING:
     from tensorboard_log import TensorBoardLog
@@ -67,7 +67,7 @@ def train(
         OSError: a file cannot be written.
         WeightsError: the weights cannot be loaded.
     """
-    with StopSignals() as stop:
+    with StopSignals() as stop, LiveView(config) as view:
         _check_folder(Path(config.out))
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
             training = assemble(config, changed, checkpoint)
@@ -80,7 +80,7 @@ def train(
             tensorboard = make_tensorboard_log(config, training, checkpoint)
             with RewardLog(config.log_path) as log:
                 files = RunFiles(config, training, evaluations, log, tensorboard)
-                RunLoop(config, training, evaluations, files, stop).run()
+                RunLoop(config, training, evaluations, files, stop, view).run()
         training.close()
     print(
         f"step {training.step:,}; weights in {config.weights_path}, log in {config.log_path}, "
@@ -93,20 +93,17 @@ def assemble(
     config: Config, changed: frozenset[str] = frozenset(), checkpoint: Checkpoint | None = None
 ) -> Training:
     """Returns the loop, ready to run; takes and raises what `train` does."""
-    window = Window(f"{config.environment}: training") if config.render else None
     origin = Origin() if checkpoint else _origin(config)
     seeds = np.random.SeedSequence(config.seed).spawn(3)
     environments_rng, agent_rng, memory_rng = (np.random.default_rng(seed) for seed in seeds)
-    environments = make_environments(
-        config, config.envs, environments_rng, shown=window is not None
-    )
+    environments = make_environments(config, config.envs, environments_rng, shown=False)
     states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     batches = make_prefetcher(config, states, memory_rng)
     epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
     if config.noisy:
         epsilon = LinearSchedule(0.0, 0.0, config.explore_steps)
-    training = Training(config, environments, agent, batches, epsilon, origin, window)
+    training = Training(config, environments, agent, batches, epsilon, origin)
     if checkpoint:
         _restore(training, checkpoint, "pretrain" in changed)
         _check_not_over(config, training.step, training.episode, checkpoint.path)
@@ -145,6 +142,8 @@ def _introduce(
             "checkpoints leave out the replay memory: whoever goes on from one gathers "
             f"{training.pretrain_steps:,} transitions anew, and gets another run than this one"
         )
+    if view := LiveView.instructions():
+        print(view)
     if training.step:
         print(f"going on after step {training.step:,} and {training.episode:,} episodes")
     if checkpoint:

@@ -10,6 +10,7 @@ from config import Config
 from console import Progress, StopSignals
 from emulators import EmulatorError
 from evaluation import Evaluations
+from live_view import LiveView
 from machine import mebibytes
 from reward_log import Episode
 from run_files import RunFiles
@@ -26,10 +27,11 @@ class RunLoop:
         evaluations: Evaluations,
         files: RunFiles,
         stop: StopSignals,
+        view: LiveView,
     ):
         """Takes the parts of the run; nothing happens yet."""
         self._config, self._training, self._evaluations = config, training, evaluations
-        self._files, self._stop = files, stop
+        self._files, self._stop, self._view = files, stop, view
 
     def run(self) -> None:
         """Runs it, and writes what there is in the end.
@@ -69,6 +71,7 @@ class RunLoop:
         ) as progress:
             for gathered in training.pretrain():
                 progress.update(gathered)
+                self._view.update(training.first_history)
                 self._warn_of_short_memory(progress)
                 self._files.save_checkpoint_if_due()
                 if self._is_stopped():
@@ -86,6 +89,7 @@ class RunLoop:
             if self._is_stopped():
                 return
             for episodes in training.run():
+                self._view.update(training.first_history)
                 files.log(episodes)
                 for episode in episodes:
                     if config.episode_lines:

@@ -13,9 +13,8 @@ from agent import Agent, Update
 from checkpoint import State, prefixed, under
 from config import Config
 from prefetching import Prefetcher
-from preprocessing import AtariEnvironments, FrameStack, Step
+from preprocessing import AtariEnvironments, FrameStack, History, Step
 from reward_log import Episode
-from window import Window
 
 RECENT_GAMES = 100  # whose mean score is shown
 
@@ -62,7 +61,6 @@ class Training:
         batches: Prefetcher,
         epsilon: LinearSchedule,
         origin: Origin,
-        window: Window | None = None,
     ):
         """Puts the parts together; nothing happens yet.
 
@@ -73,7 +71,6 @@ class Training:
             batches: the memory, with one stream for each environment, and what is drawn from it.
             epsilon: the schedule of exploration.
             origin: where to count from.
-            window: shows the first environment.
         """
         self._config = config
         self._environments = environments
@@ -83,7 +80,6 @@ class Training:
         self._epsilon = epsilon
         # Over the whole run, as what the weights make up for matters most at its end.
         self._importance = LinearSchedule(config.importance_exponent, 1.0, config.steps)
-        self._window = window
         # Gathering stops when the memory is full.
         self.pretrain_steps = min(config.pretrain, self.memory.capacity)
         self.gathered = 0  # of them
@@ -166,6 +162,10 @@ class Training:
         """Whether all `--steps` or `--games` are done."""
         return self.step >= self._config.steps or 0 < self._config.games <= self.episode
 
+    def first_history(self) -> History:
+        """Returns what the game in progress in the first environment has come from."""
+        return self._environments.history(0)
+
     @property
     def _by_games(self) -> bool:
         return self._config.count_by == "games"
@@ -245,11 +245,9 @@ class Training:
         self.lost.append(f"the games in progress, {why}")
 
     def close(self) -> None:
-        """Frees the emulators, the thread and the window."""
+        """Frees the emulators and the thread."""
         self._environments.close()
         self._batches.close()
-        if self._window:
-            self._window.close()
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -288,8 +286,6 @@ class Training:
         step = self._environments.step(actions)
         self._batches.append(frames, actions, step.rewards, step.terminals, step.ends)
         self._stack.push(step.frames, step.ends)
-        if self._window:
-            self._window.show(self._environments.picture())
         return actions, step
 
     def _learn(self, before: int, now: int) -> None:

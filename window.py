@@ -1,16 +1,27 @@
-"""A window that shows a game."""
+"""A window that shows a game, in a process of its own.
+
+So neither what a desktop does nor its libraries, some of which do not get on with TensorFlow's,
+reach the run, and a window that is slow is not waited for.
+"""
 
 from __future__ import annotations
 
-import os
+import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
+import window_process
 from errors import OneLineError
+from window_process import ClosedError, Newest, Shown
 
-SCALE = 3  # screen pixels for each of the game's
-NO_DISPLAY = "--render needs a display, and there is none: leave it out or set DISPLAY"
+# Screen pixels for each of the game's, across and down: those of these games are wider than high.
+GAME_SCALE = (3.9, 3.0)
+SECONDS_TO_CLOSE = 1.0
 
 
 class NoDisplayError(OneLineError):
@@ -20,60 +31,87 @@ class NoDisplayError(OneLineError):
 class Window:
     """A window on the desktop; when the user closes it, showing goes on doing nothing."""
 
-    def __init__(self, title: str):
-        """Makes sure that a window can be opened; it appears with the first picture.
-
-        Raises:
-            NoDisplayError: there is no display.
-        """
-        chosen = bool(os.environ.get("SDL_VIDEODRIVER"))
-        on_linux = sys.platform.startswith("linux")
-        if on_linux and not chosen and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-            raise NoDisplayError(NO_DISPLAY)
-        # Drawn through OpenGL, the window crashes the process once TensorFlow is loaded: Mesa's
-        # drivers then find TensorFlow's LLVM in place of their own.
-        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
-        # pygame greets on stdout when it is imported.
-        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        import pygame
-
-        self._pygame = pygame
-        self._title = title
-        self._screen: pygame.Surface | None = None
-        self._open = True
-        try:
-            pygame.display.init()
-        except pygame.error as error:
-            raise NoDisplayError(NO_DISPLAY) from error
-        # Where SDL finds no display it draws into nothing, without a word.
-        if pygame.display.get_driver() in ("offscreen", "dummy") and not chosen:
-            raise NoDisplayError(NO_DISPLAY)
-        self._clock = pygame.time.Clock()
-
-    def show(self, picture: np.ndarray, pictures_per_second: float = 0.0) -> None:
-        """Shows a picture.
+    def __init__(self, title: str, scale: tuple[float, float] = GAME_SCALE):
+        """Starts to open it; it appears with the first picture.
 
         Args:
-            picture: [height, width, 3] uint8 RGB.
+            title: of the window.
+            scale: screen pixels for each of a picture, across and down.
+        """
+        self._scale = scale
+        self._due = 0.0  # when the next picture may be shown
+        self._newest: Newest[Shown] = Newest()
+        self._problem: str | None = None
+        self._is_started = threading.Event()  # or has failed
+        self._process = subprocess.Popen(
+            [sys.executable, window_process.__file__, title],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parent,
+        )
+        self._sender = threading.Thread(target=self._send_all, daemon=True)
+        self._sender.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes pictures: not after the user has closed it, or if it cannot be shown."""
+        return self._problem is None and self._process.poll() is None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be opened, in one line, as far as is known."""
+        return self._problem
+
+    def wait_until_open(self) -> None:
+        """Returns once it can show pictures.
+
+        Raises:
+            NoDisplayError: it cannot.
+        """
+        self._is_started.wait()
+        if self._problem:
+            raise NoDisplayError(self._problem)
+
+    def show(self, picture: np.ndarray, pictures_per_second: float = 0.0) -> None:
+        """Shows a picture, as soon as the window is done with the one before.
+
+        Where another comes before that, it takes this one's place.
+
+        Args:
+            picture: [height, width, 3] uint8 RGB, not to be changed any more.
             pictures_per_second: how often at most; it waits to keep to that. 0 never waits.
         """
-        if not self._open:
+        if not self.is_open:
             return
-        pygame = self._pygame
+        if pictures_per_second:
+            time.sleep(max(0.0, self._due - time.monotonic()))
+            self._due = time.monotonic() + 1 / pictures_per_second
         height, width, _ = picture.shape
-        # The pixels of these games are about twice as wide as high.
-        size = (int(width * SCALE * 1.3), height * SCALE)
-        if self._screen is None:
-            self._screen = pygame.display.set_mode(size)
-            pygame.display.set_caption(self._title)
-        surface = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
-        pygame.transform.scale(surface, size, self._screen)
-        pygame.display.flip()
-        if any(event.type == pygame.QUIT for event in pygame.event.get()):
-            self.close()
-        self._clock.tick(pictures_per_second)
+        across, down = self._scale
+        self._newest.put(Shown(picture, (round(width * across), round(height * down))))
 
     def close(self) -> None:
         """Closes the window."""
-        self._open = False
-        self._pygame.display.quit()
+        self._newest.close()
+        try:
+            self._process.wait(SECONDS_TO_CLOSE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._sender.join()
+
+    def _send_all(self) -> None:
+        """Hands the pictures over, in a thread that may wait for the window."""
+        assert self._process.stdin and self._process.stdout
+        answer = self._process.stdout.readline().decode()
+        if answer != "\n":
+            status = self._process.wait()
+            self._problem = answer.strip() or f"the window's process has ended with status {status}"
+        self._is_started.set()
+        # A closed window takes no pictures.
+        with suppress(OSError), self._process.stdin as stream, suppress(ClosedError):
+            while True:
+                shown = self._newest.take()
+                if shown:
+                    window_process.send(shown, stream)

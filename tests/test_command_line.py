@@ -391,7 +391,7 @@ def test_a_run_can_be_watched(tmp_path: Path) -> None:
 
 
 def test_a_watched_run_is_the_same_run(tmp_path: Path) -> None:
-    """The window needs other emulators; they must not change what is learnt."""
+    """The game is played once more to be shown, which must not change what is learnt."""
     for name, flags in (("watched", ("-r",)), ("not", ())):
         environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
         start(*SMALL, *flags, "-st", 1200, "--train-every", 50, "--out", tmp_path / name,

@@ -1,0 +1,99 @@
+"""The window of a run that trains, which can be opened and closed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from itertools import islice
+from types import FrameType
+from typing import Any
+
+from config import Config
+from console import warn
+from followed_game import FollowedGame
+from preprocessing import History
+from window import Window
+
+# A window opened late has all of a game to catch up with, for which the run is not to stand still.
+MOST_STEPS = 8  # played again in one turn of the run
+
+
+class LiveView:
+    """Shows the first environment, one picture a step; training takes no notice of it.
+
+    The game is played once more, by an emulator that has pictures. The signal SIGUSR1 opens the
+    window, or closes it.
+    """
+
+    def __init__(self, config: Config):
+        """Opens the window if `--render` says so.
+
+        Raises:
+            NoDisplayError: it cannot be opened.
+        """
+        self._config = config
+        self._window: Window | None = None
+        self._game: FollowedGame | None = None
+        self._is_toggled = False
+        self._usual: Any = None
+        if config.render:
+            self._window = self._open()
+            self._window.wait_until_open()
+
+    def __enter__(self) -> LiveView:
+        """Starts to listen to the signal, on systems that have it."""
+        if hasattr(signal, "SIGUSR1"):
+            self._usual = signal.signal(signal.SIGUSR1, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the signal back and closes the window."""
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, self._usual)
+        self._close()
+
+    @staticmethod
+    def instructions() -> str:
+        """Returns a line that says how to open and close the window; empty where one cannot."""
+        if not hasattr(signal, "SIGUSR1"):
+            return ""
+        return f"kill -USR1 {os.getpid()} opens or closes a window on the first environment"
+
+    def update(self, history: Callable[[], History]) -> None:
+        """Shows what the first environment has come to; called after each step of the run.
+
+        Args:
+            history: returns that of the first environment.
+        """
+        if self._is_toggled:
+            self._is_toggled = False
+            if self._window:
+                self._close()
+            else:
+                self._window = self._open()
+        if not self._window:
+            return
+        if not self._window.is_open:
+            if self._window.problem:
+                warn(f"{self._window.problem}; the run goes on")
+            self._close()
+            return
+        if self._game is None:
+            self._game = FollowedGame(self._config)
+        pictures = list(islice(self._game.follow(history()), MOST_STEPS))
+        if pictures:
+            self._window.show(pictures[-1])
+
+    def _note(self, _: int, __: FrameType | None) -> None:
+        self._is_toggled = True
+
+    def _open(self) -> Window:
+        return Window(f"{self._config.environment}: training")
+
+    def _close(self) -> None:
+        if self._window:
+            self._window.close()
+        if self._game:
+            self._game.close()
+        self._window = self._game = None

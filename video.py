@@ -1,0 +1,192 @@
+"""Videos as files: MP4 (H.264) and GIF, written picture by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import zstandard
+
+from errors import OneLineError
+from files import replacing
+
+GIF_CLOCK = Fraction(1, 100)  # seconds, which a GIF counts time in
+# Many programs show a picture of a GIF that is to last for less ten times as long.
+GIF_SHORTEST = 2
+GIF_COLOURS = 255  # one more says that a pixel stays as it is
+
+
+class VideoError(OneLineError):
+    """A video that cannot be written, said in one line."""
+
+
+class VideoWriter(Protocol):
+    """Takes the pictures of a video."""
+
+    def add(self, picture: np.ndarray) -> None:
+        """Adds a picture, [height, width, 3] uint8 RGB, of the same size as the ones before."""
+
+
+@contextmanager
+def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
+    """Writes an MP4 file, which is there, whole, once the context is left without an exception.
+
+    Args:
+        path: the file to write or to replace.
+        pictures_per_second: its speed.
+
+    Raises:
+        OSError: the file cannot be written.
+        VideoError: PyAV or its encoder is missing or fails, or no picture was given.
+    """
+    with replacing(path, suffix=".mp4") as new, _container(new, "mp4", "libx264") as container:
+        writer = _Mp4(container, pictures_per_second)
+        yield writer
+        writer.finish()
+
+
+@contextmanager
+def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
+    """Writes an animated GIF; takes and raises what `mp4_writer` does.
+
+    Its colours are those of the pictures where these have at most 255, else rounded to as few. As
+    GIFs know no pictures of less than 1/50 s, of faster ones some are left out.
+    """
+    with replacing(path, suffix=".gif") as new, _container(new, "gif", "gif") as container:
+        writer = _Gif(container, pictures_per_second)
+        yield writer
+        writer.finish()
+
+
+@contextmanager
+def _container(path: Path, form: str, encoder: str) -> Iterator[Any]:
+    """Gives PyAV's container for a file of one format, and turns its errors into ours."""
+    av = _pyav()
+    try:
+        av.codec.Codec(encoder, "w")
+        with av.open(str(path), "w", format=form) as container:
+            yield container
+    except av.codec.codec.UnknownCodecError as error:
+        raise VideoError(
+            f"no {form.upper()} can be written, as this PyAV has no encoder {encoder}: install "
+            "that of PyPI, pip install --force-reinstall av"
+        ) from error
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            # A plain one, whose file can be set.
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise VideoError(f"cannot write the video {path.name}: {error}") from error
+
+
+def _pyav() -> ModuleType:
+    """Returns PyAV, which is loaded only where a video is asked for."""
+    try:
+        import av
+    except ImportError as error:
+        raise VideoError(
+            f"no video can be written without PyAV ({error}): pip install -r requirements.txt"
+        ) from error
+    # What goes wrong comes as an exception.
+    av.logging.set_level(None)
+    return av
+
+
+class _Mp4:
+    """Encodes each picture as it comes."""
+
+    def __init__(self, container: Any, pictures_per_second: Fraction):
+        self._container, self._rate = container, pictures_per_second
+        self._stream: Any = None
+
+    def add(self, picture: np.ndarray) -> None:
+        """Encodes a picture."""
+        # H.264 halves the resolution of colours, so that both sides have to be even.
+        height, width = (-(-side // 2) * 2 for side in picture.shape[:2])
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=self._rate)
+            self._stream.width, self._stream.height = width, height
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.options = {"crf": "18", "preset": "medium"}
+        missing = (0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)
+        frame = _pyav().VideoFrame.from_ndarray(np.pad(picture, missing, "edge"), "rgb24")
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Writes what the encoder still holds."""
+        if self._stream is None:
+            raise VideoError("a video needs at least one picture")
+        self._container.mux(self._stream.encode())
+
+
+class _Gif:
+    """Keeps all pictures, packed, as their colours are known only in the end."""
+
+    def __init__(self, container: Any, pictures_per_second: Fraction):
+        self._container, self._rate = container, pictures_per_second
+        self._size = (0, 0)  # height, width
+        self._is_used = np.zeros(2**24, bool)  # each colour
+        self._packed: list[bytes] = []  # [height, width] uint32 colours
+        self._times: list[int] = []  # that they appear at, in 1/100 s
+        self._added = 0
+
+    def add(self, picture: np.ndarray) -> None:
+        """Keeps a picture, unless the one before would be too short."""
+        time = round(self._added / self._rate / GIF_CLOCK)
+        self._added += 1
+        if self._times and time - self._times[-1] < GIF_SHORTEST:
+            return
+        red, green, blue = (picture[..., channel].astype(np.uint32) for channel in range(3))
+        colours = red << 16 | green << 8 | blue
+        self._size = colours.shape
+        self._is_used[colours] = True
+        self._packed.append(zstandard.compress(colours.tobytes(), 1))
+        self._times.append(time)
+
+    def finish(self) -> None:
+        """Encodes all pictures."""
+        if not self._packed:
+            raise VideoError("a video needs at least one picture")
+        av = _pyav()
+        palette, index_of = _palette(np.flatnonzero(self._is_used))
+        stream = self._container.add_stream("gif", rate=round(1 / GIF_CLOCK))
+        stream.height, stream.width = self._size
+        stream.pix_fmt = "pal8"
+        for packed, time in zip(self._packed, self._times, strict=True):
+            colours = np.frombuffer(zstandard.decompress(packed), np.uint32).reshape(self._size)
+            frame = av.VideoFrame.from_ndarray((index_of[colours], palette), "pal8")
+            frame.pts, frame.time_base = time, GIF_CLOCK
+            self._container.mux(stream.encode(frame))
+        self._container.mux(stream.encode())
+
+
+def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a palette of at most 255 colours, and where each colour is in it.
+
+    Where there are more colours, their channels are rounded to fewer bits.
+
+    Args:
+        colours: [N] int, 0xRRGGBB each.
+
+    Returns:
+        [256, 4] uint8, alpha, red, green and blue, the last entry transparent; and [2**24] uint8.
+    """
+    for bits in range(8, 0, -1):
+        kept = 0xFF >> (8 - bits) << (8 - bits)
+        cells, cell_of = np.unique(colours & (kept << 16 | kept << 8 | kept), return_inverse=True)
+        if len(cells) <= GIF_COLOURS:
+            break
+    # A cell is shown as the mean of the colours in it.
+    counts = np.bincount(cell_of)
+    palette = np.zeros((256, 4), np.uint8)
+    palette[: len(cells), 0] = 255
+    for channel, shift in enumerate((16, 8, 0), start=1):
+        sums = np.bincount(cell_of, weights=colours >> shift & 0xFF)
+        palette[: len(cells), channel] = np.round(sums / counts)
+    index_of = np.zeros(2**24, np.uint8)
+    index_of[colours] = cell_of
+    return palette, index_of
