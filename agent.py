@@ -13,6 +13,7 @@ from keras import ops
 
 import weights_file
 from batch import Batch
+from compiled import compiled_updates, compiled_values
 from config import Config
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
@@ -28,6 +29,7 @@ class Update(NamedTuple):
     accuracy: float  # share of states whose greedy action the target leaves as it is
     mean_q: float  # mean value that the online network gave to the actions taken
     td_errors: np.ndarray  # [B] float32, absolute
+    gradient_norm: float  # of all gradients together, before any are shortened
 
 
 class Agent:
@@ -62,19 +64,22 @@ class Agent:
         self._target = network(state_shape, num_actions, seed, options)
         self.num_actions = num_actions
         self._rng = rng
-        self._learner = Learner(self.online, self._target, algorithm, batch_size, seed)
-        self._learner.compile(optimizer=optimizer)
+        self._batch_size = batch_size
+        self._learner = Learner(self.online, self._target, algorithm, seed)
+        self._optimizer = optimizer
         # So that what it holds is there before the first update.
         optimizer.build(self._learner.trainable_variables)
-        self._gradient_norm = getattr(optimizer, "gradient_norm", None)
+        self._updates = compiled_updates(self._learner, optimizer)
         self._greedy = Actor(self.online, algorithm.distribution, seed, noisy=False)
         self._explorer = self._greedy
         if options.noisy:
             self._explorer = Actor(self.online, algorithm.distribution, seed + 1, noisy=True)
+        self._greedy_values = compiled_values(self._greedy)
+        self._explorer_values = compiled_values(self._explorer)
 
     def values(self, states: np.ndarray) -> np.ndarray:
         """Returns the online network's values, [n, A] float32, of states, [n, H, W, k] uint8."""
-        return self._greedy.predict_on_batch(states)
+        return self._greedy_values(states)
 
     def act(
         self,
@@ -101,32 +106,41 @@ class Agent:
         actions = rng.integers(self.num_actions, size=len(states))
         greedy = rng.random(len(states)) >= epsilon
         if greedy.any():
-            values = self._explorer.predict_on_batch(states) if explore else self.values(states)
+            values = self._explorer_values(states) if explore else self.values(states)
             if not np.isfinite(values).all():
                 raise FloatingPointError("the values of the actions are not finite")
             actions = np.where(greedy, values.argmax(axis=-1), actions)
         return actions
 
-    def learn(self, batch: Batch) -> Update:
-        """Makes one update of the online network.
+    def learn(self, batches: Batch) -> list[Update]:
+        """Makes updates of the online network, one after the other, in one call.
+
+        Args:
+            batches: [U·B] transitions, those of the first update first. It compiles once for each
+                number of updates U.
 
         Raises:
             FloatingPointError: the loss, or what the network gave, is not finite.
         """
-        arrays = batch._asdict()
+        arrays = batches._asdict()
         del arrays["indices"]
-        loss = float(self._learner.train_on_batch(arrays))
-        accuracy, mean_q = ops.convert_to_numpy(self._learner.means)
-        if not math.isfinite(loss + mean_q):
-            raise FloatingPointError(f"the loss is {loss:g}, the mean Q value {mean_q:g}")
-        td_errors = ops.convert_to_numpy(self._learner.td_errors)
-        return Update(loss, float(accuracy), float(mean_q), td_errors)
-
-    @property
-    def gradient_norm(self) -> float | None:
-        """The norm of all gradients of the last update together; None where it is not observed."""
-        norm = self._gradient_norm
-        return None if norm is None else float(ops.convert_to_numpy(norm))
+        found = self._updates(
+            {
+                name: array.reshape(-1, self._batch_size, *array.shape[1:])
+                for name, array in arrays.items()
+            }
+        )
+        updates = []
+        for row in range(len(found["loss"])):
+            of_row = {name: each[row] for name, each in found.items()}
+            td_errors = of_row.pop("td_errors")
+            update = Update(**{name: float(v) for name, v in of_row.items()}, td_errors=td_errors)
+            if not math.isfinite(update.loss + update.mean_q):
+                raise FloatingPointError(
+                    f"the loss is {update.loss:g}, the mean Q value {update.mean_q:g}"
+                )
+            updates.append(update)
+        return updates
 
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""
@@ -154,17 +168,12 @@ class Agent:
     @property
     def _variables(self) -> list[Any]:
         """Both networks, the optimiser and the generators of noise, as Keras variables."""
-        optimizer = self._learner.optimizer
-        # The step size is a setting, and may change within a run; so may what is observed.
-        left_out = (optimizer.learning_rate, self._gradient_norm)
+        optimizer = self._optimizer
         return [
             *self.online.weights,
             *self._target.weights,
-            *(
-                variable
-                for variable in optimizer.variables
-                if not any(variable is each for each in left_out)
-            ),
+            # The step size is a setting, and may change within a run.
+            *(each for each in optimizer.variables if each is not optimizer.learning_rate),
             self._learner.random.state,
             self._explorer.random.state,
         ]

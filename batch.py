@@ -18,6 +18,10 @@ class Batch(NamedTuple):
     indices: np.ndarray  # [B] int64, which transitions these are, for `update_priorities`
     weights: np.ndarray  # [B] float32, importance weights, 1 where sampling is uniform
 
+    def rows(self, first: int, last: int) -> Batch:
+        """Returns some of the transitions, in the same arrays."""
+        return Batch(*(array[first:last] for array in self))
+
 
 def empty_batch(size: int, state_shape: tuple[int, int, int]) -> Batch:
     """Returns arrays to fill with `size` transitions between states of shape (H, W, k)."""

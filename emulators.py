@@ -67,8 +67,16 @@ class Emulators(Protocol):
         Where all skipped frames are wanted, the first of a game stands for all of them.
         """
 
+    def send(self, actions: np.ndarray) -> None:
+        """Begins to repeat each of `actions` ([n] int) for the skipped frames."""
+
+    def receive(self) -> Emulation:
+        """Waits until that is done; returns what came of it."""
+
     def step(self, actions: np.ndarray) -> Emulation:
-        """Repeats each of `actions` ([n] int) for the skipped frames."""
+        """Sends actions and receives what comes of them."""
+        self.send(actions)
+        return self.receive()
 
     def close(self) -> None:
         """Frees the emulators."""
@@ -119,7 +127,7 @@ def _screen_size(game: Game) -> tuple[int, int]:
     return emulator.getScreenDims()
 
 
-class VectorEmulators:
+class VectorEmulators(Emulators):
     """The C++ emulators of ale-py, in threads of their own."""
 
     def __init__(
@@ -178,13 +186,23 @@ class VectorEmulators:
         nothing = np.zeros(len(mask), np.float32)
         return Emulation(frames, nothing, nothing > 0, info["lives"])
 
-    def step(self, actions: np.ndarray) -> Emulation:
-        """Steps all games."""
-        screens, points, over, info = self._step(actions)
+    def send(self, actions: np.ndarray) -> None:
+        """Begins to step all games, in threads of the emulators."""
+        self._actions = actions
+        with _named(self._name):
+            # The threads would say nothing of it, and be waited for without end.
+            if not ((actions >= 0) & (actions < len(self.actions))).all():
+                raise IndexError(f"not all of {actions.tolist()} are actions")
+            self._envs.send(actions)
+
+    def receive(self) -> Emulation:
+        """Waits for all games."""
+        screens, points, over, info = self._receive()
         frames = [self._picture.cut(screens[:, 0])]
         points, lives = points.astype(np.float32), info["lives"]
         for _ in range(self._repeats - 1):
-            screens, more_points, now_over, info = self._step(actions)
+            self.send(self._actions)
+            screens, more_points, now_over, info = self._receive()
             # A game that was over has started anew by itself. Nothing of the new one counts: it is
             # of no seed of ours, and will be reset before the next step.
             newest = np.where(over[:, None, None], frames[-1], self._picture.cut(screens[:, 0]))
@@ -195,13 +213,10 @@ class VectorEmulators:
         self._frames = np.stack(frames, axis=-1)
         return Emulation(self._frames, points, over, lives)
 
-    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
+    def _receive(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
         """Returns screens, points, which games are over, and what else is known."""
         with _named(self._name):
-            # The threads would say nothing of it, and be waited for without end.
-            if not ((actions >= 0) & (actions < len(self.actions))).all():
-                raise IndexError(f"not all of {actions.tolist()} are actions")
-            screens, points, over, _, info = self._envs.step(actions)
+            screens, points, over, _, info = self._envs.recv()
         return screens, points, over, info
 
     def close(self) -> None:
@@ -265,7 +280,7 @@ class _SeededStart(gymnasium.Wrapper):
         super().close()
 
 
-class GymnasiumEmulators:
+class GymnasiumEmulators(Emulators):
     """Gymnasium's own environments, one after the other: slower, but they can be looked at."""
 
     def __init__(
@@ -311,11 +326,15 @@ class GymnasiumEmulators:
         nothing = np.zeros(len(mask), np.float32)
         return Emulation(self._frames.copy(), nothing, nothing > 0, self._lives())
 
-    def step(self, actions: np.ndarray) -> Emulation:
+    def send(self, actions: np.ndarray) -> None:
+        """Takes the actions; the games step one after the other, when they are waited for."""
+        self._actions = actions
+
+    def receive(self) -> Emulation:
         """Steps all games."""
-        points = np.zeros(len(actions), np.float32)
-        over = np.zeros(len(actions), bool)
-        for index, action in enumerate(actions.tolist()):
+        points = np.zeros(len(self._envs), np.float32)
+        over = np.zeros(len(self._envs), bool)
+        for index, action in enumerate(self._actions.tolist()):
             with _named(self._names[index]):
                 screens, points[index], over[index] = self._repeat(self._envs[index], action)
             frames = self._frames[index]

@@ -91,8 +91,7 @@ class Actor(keras.Model):
 class Learner(keras.Model):
     """Both networks and their loss, in `keras.ops` alone, so that every Keras backend runs it.
 
-    It takes the fields of a `Batch` by name, in a dict. What else an update finds out is left in
-    two weights, which is how a value leaves a compiled Keras step on every backend.
+    It takes the fields of a `Batch` by name, in a dict.
 
     Each network draws noise of its own, the same for the whole batch, and quantiles of its own
     (Fortunato et al. 2018, section 3.1; Dabney et al. 2018b, equation 3).
@@ -103,7 +102,6 @@ class Learner(keras.Model):
         online: keras.Model,
         target: keras.Model,
         algorithm: Algorithm,
-        batch_size: int,
         seed: int = 0,
     ):
         """Takes two networks of one shape; only `online` is trained."""
@@ -113,64 +111,40 @@ class Learner(keras.Model):
         self.target.trainable = False
         self.algorithm = algorithm
         self.random = keras.random.SeedGenerator(seed)
-        self.td_errors = self.add_weight(
-            shape=(batch_size,), initializer="zeros", trainable=False, name="td_errors"
-        )
-        self.means = self.add_weight(
-            shape=(2,), initializer="zeros", trainable=False, name="accuracy_and_mean_q"
-        )
 
-    def call(self, batch: dict[str, Any]) -> tuple[Any, Any]:
-        """Returns what the online network gives for the first states, [B, A] or [B, A, N] float32.
+    def call(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Returns what an update is made of, and what it says of the batch, float32 all.
 
-        And the quantiles that it was asked for, [B, N] float32, or None if it takes none.
-        """
-        states = batch["s_tm1"]
-        fractions = self._draw_fractions(states)
-        outputs = ask(
-            self.online, states, self.random, fractions=fractions, noise_rows=1, training=True
-        )
-        return outputs, fractions
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Returns the mean loss of the batch, weighted as in Schaul et al. 2016, section 3.4.
-
-        Args:
-            x: the batch, a dict of arrays.
-            y: not used.
-            y_pred: what `call` returned.
-            sample_weight: not used; the batch brings its weights.
-            training: not used.
-
-        Returns:
-            A float32 scalar.
+        - "loss": the mean loss of the batch, weighted as in Schaul et al. 2016, section 3.4;
+        - "td_errors": [B], absolute;
+        - "accuracy": share of the states whose greedy action the targets leave as it is;
+        - "mean_q": mean value of the actions taken.
         """
         distribution = self.algorithm.distribution
+        states, a_tm1 = batch["s_tm1"], batch["a_tm1"]
         if self.algorithm.target_averaging:
             self._average()
-        atoms, probabilities = (ops.stop_gradient(each) for each in self._targets(x))
-        outputs_tm1, fractions = y_pred
+        fractions = self._draw_fractions(states)
+        outputs_tm1 = ask(
+            self.online, states, self.random, fractions=fractions, noise_rows=1, training=True
+        )  # [B, A] or [B, A, N]
+        atoms, probabilities = (ops.stop_gradient(each) for each in self._targets(batch))
         losses, td_errors = distribution.loss(
-            values_of(outputs_tm1, x["a_tm1"]), fractions, atoms, probabilities
+            values_of(outputs_tm1, a_tm1), fractions, atoms, probabilities
         )
-        self.td_errors.assign(td_errors)
         q_tm1 = distributions.values(distribution, outputs_tm1)
-        q_a_tm1 = values_of(q_tm1, x["a_tm1"])
+        q_a_tm1 = values_of(q_tm1, a_tm1)
         # The values as the target would have them: all as they are but for the action taken.
-        taken = ops.one_hot(x["a_tm1"], q_tm1.shape[-1], dtype=q_tm1.dtype)
+        taken = ops.one_hot(a_tm1, q_tm1.shape[-1], dtype=q_tm1.dtype)
         change = ops.sum(atoms * probabilities, axis=-1) - q_a_tm1
         wanted = q_tm1 + taken * ops.expand_dims(change, -1)
         kept = ops.equal(ops.argmax(wanted, axis=-1), ops.argmax(q_tm1, axis=-1))
-        accuracy = ops.mean(ops.cast(kept, "float32"))
-        self.means.assign(ops.stack([accuracy, ops.mean(q_a_tm1)]))
-        return ops.mean(x["weights"] * losses)
+        return {
+            "loss": ops.mean(batch["weights"] * losses),
+            "td_errors": td_errors,
+            "accuracy": ops.mean(ops.cast(kept, "float32")),
+            "mean_q": ops.mean(q_a_tm1),
+        }
 
     def _targets(self, batch: dict[str, Any]) -> tuple[Any, Any]:
         """Returns the distribution to be learnt: values and probabilities, [B, N] float32 each."""

@@ -1,65 +1,55 @@
-"""The optimisers that the settings describe, and the norm of the gradients that they are given."""
+"""The optimisers that the settings describe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from config import Config
 
 
-class Observed:
-    """An optimiser that keeps the norm of all gradients together, before any are shortened.
+class FusedAdam(keras.optimizers.Adam):
+    """Adam as one pass over memory for each variable, where TensorFlow has one.
 
-    It is kept in a variable, which is how a value leaves a compiled Keras step on every backend.
-
-    Attributes:
-        gradient_norm: that of the last update, a float32 scalar, which no later one depends on.
+    Keras writes it (Kingma and Ba 2015, section 2, with the step size of its last paragraph) as a
+    dozen operations, each with a pass of its own.
     """
 
-    def build(self, variables: Sequence[Any]) -> None:
-        """Makes the optimiser's variables."""
-        super().build(variables)  # type: ignore[misc]
-        self.gradient_norm = self.add_variable((), name="gradient_norm")  # type: ignore[attr-defined]
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Makes the update of one variable."""
+        import tensorflow as tf
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Makes an update of gradients."""
-        squares = [ops.sum(ops.square(each)) for each in grads if each is not None]
-        self.gradient_norm.assign(ops.sqrt(ops.sum(ops.stack(squares))))
-        super().apply(grads, trainable_variables)  # type: ignore[misc]
-
-
-class ObservedAdam(Observed, keras.optimizers.Adam):
-    """Adam, observed."""
-
-
-class ObservedRMSprop(Observed, keras.optimizers.RMSprop):
-    """RMSProp, observed."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations.value + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Returns the optimiser that the settings describe; observed, if they ask for TensorBoard.
-
-    XLA rounds an update in another way where the gradients are used for anything else. So where it
-    compiles updates, on JAX and on GPUs, they are always observed: the weights are then the same.
-    """
-    compiled = keras.backend.backend() == "jax" or bool(keras.distribution.list_devices("gpu"))
-    observed = config.tensorboard or compiled
+    """Returns the optimiser that the settings describe."""
     common: dict[str, Any] = {
         "learning_rate": config.learning_rate,
         "epsilon": config.optimizer_epsilon,
         "global_clipnorm": config.gradient_clip or None,
     }
     if config.optimizer == "rmsprop":
-        rmsprop = ObservedRMSprop if observed else keras.optimizers.RMSprop
-        return rmsprop(
+        return keras.optimizers.RMSprop(
             rho=config.rmsprop_decay,
             momentum=config.rmsprop_momentum,
             centered=config.rmsprop_centered,
             **common,
         )
-    adam = ObservedAdam if observed else keras.optimizers.Adam
+    # XLA, which compiles all on JAX, makes one pass of Keras's by itself.
+    adam = FusedAdam if keras.backend.backend() == "tensorflow" else keras.optimizers.Adam
     return adam(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **common)

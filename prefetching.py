@@ -17,18 +17,22 @@ from replay_memory import ReplayMemory
 # batch, as measured with the larger network and frames of 84×84. Both grow with the frames.
 LEARNER_BYTES, LEARNER_TRANSITION_BYTES = 256 << 20, 1 << 20
 LEARNER_FRAME_PIXELS = 84 * 84
+# What one call learns from at most: beyond, a call saves nothing and takes long to compile.
+MOST_UPDATES, MOST_TRANSITIONS = 8, 256
 
 
 class Prefetcher:
-    """Draws each batch when the one before is taken, and unpacks it in the background.
+    """Draws batches when those before are taken, and unpacks them in the background.
 
         learner:    takes batch 1 | learns from 1 ............ | takes batch 2 | learns from 2 ...
         memory:     draws batch 2 | unpacks 2 ....             | draws batch 3 | unpacks 3 ....
                                                       changes: priorities, new transitions
 
+    Where one call makes several updates, the batches of all of them are drawn and taken together.
+
     Whatever changes the memory goes through here as well, and waits until no batch is being put
     together. So which transitions an update sees is fixed by the order of calls, and not by timing:
-    a batch is what the memory held when the batch before was taken, one update ago, or when
+    a batch is what the memory held when the batch before was taken, one call ago, or when
     `prepare` was called.
     """
 
@@ -37,6 +41,7 @@ class Prefetcher:
         memory: ReplayMemory,
         batch_size: int,
         rng: np.random.Generator,
+        most_updates: int = 1,
         in_background: bool = True,
     ):
         """Starts with nothing drawn.
@@ -45,6 +50,7 @@ class Prefetcher:
             memory: from here on to be changed through this object only.
             batch_size: B.
             rng: what to draw with; nobody else may draw with it.
+            most_updates: whose batches are taken together at most.
             in_background: whether to use a thread. The batches are the same without it.
         """
         self.memory = memory
@@ -52,46 +58,61 @@ class Prefetcher:
         self._rng = rng
         self._thread = ThreadPoolExecutor(max_workers=1) if in_background else None
         # One for the learner and one to be filled.
-        self._arrays = [empty_batch(batch_size, memory.state_shape) for _ in range(2)]
+        most = most_updates * batch_size
+        self._arrays = [empty_batch(most, memory.state_shape) for _ in range(2)]
         self._next: Future[Batch] | None = None
 
-    def take(self, importance_exponent: float, ahead: bool = True) -> Batch:
-        """Returns a batch, whose arrays are filled anew after the next call, and draws the next.
+    def take(self, importance_exponent: float, updates: int = 1, following: int = 1) -> Batch:
+        """Returns batches, one after the other, and draws those to follow.
 
         Args:
-            importance_exponent: of the batch that is drawn now; see `ReplayMemory.sample`.
-            ahead: whether to draw the next at once, or to leave that to `prepare`.
+            importance_exponent: of what is drawn now; see `ReplayMemory.sample`.
+            updates: U, how many to take; as many as were drawn, if some were.
+            following: how many to draw at once for the next call; 0 leaves that to `prepare`.
+
+        Returns:
+            [U·B] transitions, in arrays that are filled anew after the next call.
 
         Raises:
             ValueError: the memory holds no transition to draw.
         """
-        self.prepare(importance_exponent)
+        self.prepare(importance_exponent, updates)
         assert self._next is not None
         # Where this fails, the next call draws anew.
         drawn, self._next = self._next, None
-        batch = drawn.result()
-        if ahead:
-            self.prepare(importance_exponent)
-        return batch
+        batches = drawn.result()
+        assert len(batches.indices) == updates * self._batch_size
+        if following:
+            self.prepare(importance_exponent, following)
+        return batches
 
-    def prepare(self, importance_exponent: float) -> None:
-        """Draws the next batch, if that has not been done yet.
+    def prepare(self, importance_exponent: float, updates: int = 1) -> None:
+        """Draws what is taken next, if that has not been done yet.
 
         Args:
-            importance_exponent: of that batch.
+            importance_exponent: of these batches.
+            updates: how many.
         """
         if self._next is not None:
             return
         self._arrays.reverse()
-        arguments = (self._batch_size, self._rng, importance_exponent, self._arrays[0])
+        arguments = importance_exponent, updates, self._arrays[0]
         if self._thread:
-            self._next = self._thread.submit(self.memory.sample, *arguments)
+            self._next = self._thread.submit(self._draw, *arguments)
         else:
             self._next = Future()
             try:
-                self._next.set_result(self.memory.sample(*arguments))
+                self._next.set_result(self._draw(*arguments))
             except ValueError as error:
                 self._next.set_exception(error)  # as a thread does, for the call that takes it
+
+    def _draw(self, importance_exponent: float, updates: int, arrays: Batch) -> Batch:
+        """Fills the first rows of arrays with batches, each drawn as if it were alone."""
+        size = self._batch_size
+        for first in range(0, updates * size, size):
+            rows = arrays.rows(first, first + size)
+            self.memory.sample(size, self._rng, importance_exponent, rows)
+        return arrays.rows(0, updates * size)
 
     def append(
         self,
@@ -136,6 +157,17 @@ class Prefetcher:
         """Waits until no batch is being put together."""
         if self._next:
             wait([self._next])
+
+
+def updates_in_a_call(config: Config) -> int:
+    """Returns how many updates one call makes at most, a power of two.
+
+    By priority it is one, as the TD errors of an update count for the batches after it.
+    """
+    if config.priority_exponent:
+        return 1
+    fitting = max(1, min(MOST_UPDATES, MOST_TRANSITIONS // config.batch))
+    return 1 << (fitting.bit_length() - 1)
 
 
 def make_prefetcher(
@@ -184,4 +216,4 @@ def make_prefetcher(
         priority_exponent=config.priority_exponent,
         game=config.environment,
     )
-    return Prefetcher(memory, config.batch, rng)
+    return Prefetcher(memory, config.batch, rng, updates_in_a_call(config))

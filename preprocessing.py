@@ -130,13 +130,23 @@ class AtariEnvironments:
         return self._start(everywhere, everywhere)
 
     def step(self, actions: np.ndarray) -> Step:
-        """Takes one step in every environment.
+        """Takes one step in every environment; see `send`."""
+        self.send(actions)
+        return self.receive()
+
+    def send(self, actions: np.ndarray) -> None:
+        """Begins to take one step in every environment, in threads of the emulators.
 
         Args:
             actions: [n] int, indices into the game's actions.
         """
         self._actions[self._ages, np.arange(self.count)] = actions
-        emulation = self._emulators.step(actions)
+        self._emulators.send(actions)
+
+    def receive(self) -> Step:
+        """Waits for the step that was begun; returns what came of it."""
+        actions = self._actions[self._ages, np.arange(self.count)]
+        emulation = self._emulators.receive()
         self._lengths += 1
         self._ages += 1
         rewards = clipped(emulation.points, self._reward_clip)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from agent import Update, make_agent
+from agent import make_agent
 from checkpoint import Checkpoint
 from config import Config
 from console import StopSignals, warn
@@ -183,12 +183,7 @@ def make_tensorboard_log(
     log = TensorBoardLog(config.tensorboard_path, training.step, shown_by_flag(config))
     if checkpoint and (state := checkpoint.attributes.get("tensorboard")):
         log.set_state(state)
-
-    def note(update: Update) -> None:
-        assert training.agent.gradient_norm is not None
-        log.note_update(update, training.agent.gradient_norm)
-
-    training.after_update = note
+    training.after_update = log.note_update
     return log
 
 

@@ -63,11 +63,11 @@ class TensorBoardLog:
         self._add_event(step + 1, session_log=SessionLog(status=SessionLog.START))
         self._add_settings(settings, step)
 
-    def note_update(self, update: Update, gradient_norm: float) -> None:
-        """Takes in what an update found, and the norm of its gradients."""
+    def note_update(self, update: Update) -> None:
+        """Takes in what an update found."""
         self._updates += 1
         td_error = float(update.td_errors.mean())
-        self._sums += 1, update.loss, update.mean_q, td_error, gradient_norm
+        self._sums += 1, update.loss, update.mean_q, td_error, update.gradient_norm
 
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Adds episodes that have ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from agent import Agent, Update
 from checkpoint import State, prefixed, under
 from config import Config
-from prefetching import Prefetcher
+from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import AtariEnvironments, FrameStack, History, Step
 from reward_log import Episode
 
+COPY = 0  # of the online to the target network, in place of a number of updates
 RECENT_GAMES = 100  # whose mean score is shown
 
 
@@ -77,6 +78,7 @@ class Training:
         self.agent = agent
         self.memory = batches.memory
         self._batches = batches
+        self._most_updates = updates_in_a_call(config)
         self._epsilon = epsilon
         # Over the whole run, as what the weights make up for matters most at its end.
         self._importance = LinearSchedule(config.importance_exponent, 1.0, config.steps)
@@ -133,12 +135,17 @@ class Training:
         self._start_episodes()
         while not self.is_over:
             self.epsilon = self._epsilon(self._count)
-            self._prepare()
-            actions, step = self._act(self.epsilon)
-            before = self._count
-            self.step += self._environments.count
-            ended = int(step.ends.sum())
-            self._learn(before, before + ended if self._by_games else self.step)
+            if self._by_games:
+                before = self.episode
+                actions, step = self._act(self.epsilon)
+                self.step += self._environments.count
+                self._learn(self._due(before, before + int(step.ends.sum())))
+            else:
+                before = self.step
+                self.step += self._environments.count
+                due = self._due(before, self.step)
+                self._prepare(due)
+                actions, step = self._act(self.epsilon, due)
             yield self._finish_episodes(actions, step)
 
     @property
@@ -275,49 +282,75 @@ class Training:
         self._sums_before[:] = self._sums
         self._is_playing = True
 
-    def _act(self, epsilon: float) -> tuple[np.ndarray, Step]:
+    def _act(self, epsilon: float, due: Sequence[int] = ()) -> tuple[np.ndarray, Step]:
         """Takes one step in all environments and remembers it.
+
+        Args:
+            epsilon: probability of a random action.
+            due: updates and copies, made while the emulators work.
 
         Returns:
             The actions, [n] int64, and what came of them.
         """
         frames = self._stack.newest.copy()
         actions = self.agent.act(self._stack.states, epsilon, explore=True)
-        step = self._environments.step(actions)
+        self._environments.send(actions)
+        self._learn(due)
+        step = self._environments.receive()
         self._batches.append(frames, actions, step.rewards, step.terminals, step.ends)
         self._stack.push(step.frames, step.ends)
         return actions, step
 
-    def _learn(self, before: int, now: int) -> None:
-        """Makes the updates and copies that are due as the count goes from `before` to `now`."""
-        last = now // self._config.train_every * self._config.train_every
-        for count in range(before + 1, now + 1):
-            if count % self._config.train_every == 0 and self._can_learn():
-                for update in range(self._config.updates, 0, -1):
-                    self._update(ahead=count < last or update > 1)
-            if count % self._config.update == 0 and not self._config.target_averaging:
-                self.agent.copy_to_target()
+    def _due(self, before: int, now: int) -> list[int]:
+        """Returns what is due as the count goes from `before` to `now`.
 
-    def _prepare(self) -> None:
-        """Draws the batch of the first update after the next step, if one is known to follow.
-
-        Its frames are unpacked while the emulators work; during an update, for which there is no
-        other time to prepare the one after it, that would slow the update down.
+        In order: for each call how many updates it is to make, or `COPY`. Updates that follow one
+        another are joined, to calls of a power of two of them, so that few are compiled.
         """
-        next_count = self.step + self._environments.count
-        follows = next_count // self._config.train_every > self.step // self._config.train_every
-        if follows and not self._by_games and self._can_learn():
-            self._batches.prepare(self._importance(next_count))
+        calls, updates = [], 0
+        can_learn = self._can_learn()
+        for count in range(before + 1, now + 1):
+            if count % self._config.train_every == 0 and can_learn:
+                updates += self._config.updates
+            copies = count % self._config.update == 0 and not self._config.target_averaging
+            while updates and (copies or count == now):
+                size = min(self._most_updates, 1 << (updates.bit_length() - 1))
+                calls.append(size)
+                updates -= size
+            if copies:
+                calls.append(COPY)
+        return calls
 
-    def _update(self, ahead: bool) -> None:
-        """Makes one update; `ahead` has the next batch drawn and unpacked meanwhile."""
-        batch = self._batches.take(self._importance(self.step), ahead)
-        update = self.agent.learn(batch)
-        self._batches.update_priorities(batch.indices, update.td_errors)
-        self._sums += 1, update.loss, update.accuracy, update.mean_q
-        self.loss = update.loss
-        if self.after_update:
-            self.after_update(update)
+    def _prepare(self, due: Sequence[int]) -> None:
+        """Draws the batches of the first call that is due.
+
+        Its frames are unpacked while the agent acts.
+        """
+        first = next((updates for updates in due if updates != COPY), 0)
+        if first:
+            self._batches.prepare(self._importance(self.step), first)
+
+    def _learn(self, due: Sequence[int]) -> None:
+        """Makes the updates and copies that are due."""
+        following = [updates for updates in due if updates != COPY]
+        for updates in due:
+            if updates == COPY:
+                self.agent.copy_to_target()
+            else:
+                del following[0]
+                self._update(updates, following[0] if following else 0)
+
+    def _update(self, updates: int, following: int) -> None:
+        """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
+        batches = self._batches.take(self._importance(self.step), updates, following)
+        made = self.agent.learn(batches)
+        for update in made:
+            self._sums += 1, update.loss, update.accuracy, update.mean_q
+            self.loss = update.loss
+            if self.after_update:
+                self.after_update(update)
+        td_errors = np.concatenate([update.td_errors for update in made])
+        self._batches.update_priorities(batches.indices, td_errors)
 
     def _can_learn(self) -> bool:
         return len(self.memory) >= self._config.batch and self.memory.can_sample

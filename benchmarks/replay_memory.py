@@ -174,7 +174,7 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
     agent = make_agent(Config(), STATE, 18, np.random.default_rng(1))
     waits = []
     for in_background in (True, False):
-        batches = Prefetcher(memory, BATCH, np.random.default_rng(1), in_background)
+        batches = Prefetcher(memory, BATCH, np.random.default_rng(1), in_background=in_background)
         waited = []
         for update in range(SAMPLES):
             if update % 2 == 0:
@@ -182,7 +182,7 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
             started = time.perf_counter()
             batch = batches.take(0.4)
             waited.append((time.perf_counter() - started) * 1e3)
-            batches.update_priorities(batch.indices, agent.learn(batch).td_errors)
+            batches.update_priorities(batch.indices, agent.learn(batch)[0].td_errors)
         waits.append(statistics.median(waited))
         batches.close()
     return waits

@@ -16,6 +16,7 @@ import pytest
 import agent as agents
 from agent import Agent
 from batch import Batch
+from compiled import compiled_updates
 from config import Config
 from distributions import Mean
 from learner import Algorithm, Learner
@@ -33,52 +34,56 @@ def tiny_network(weights: list[float]) -> keras.Model:
     return network
 
 
-def tiny_update(double: bool, weights: tuple[float, float] = (1, 1)) -> tuple[Learner, float]:
-    """Makes one step of gradient descent (rate 0.1) on two transitions; returns it and the loss.
+def tiny_update(
+    double: bool, weights: tuple[float, float] = (1, 1)
+) -> tuple[Learner, dict[str, np.ndarray]]:
+    """Makes one step of gradient descent (rate 0.1) on two transitions; returns what it found.
 
     First:  s = 1, q = [1, 2], a = 0, r = 0.5, goes on (discount 0.5) to s' = 2, where the online
             network has [2, 4] and the target network [6, 2].
     Second: s = 2, q = [2, 4], a = 1, r = -1, and the return ends.
     """
     algorithm = Algorithm(Mean(huber), double=double)
-    learner = Learner(tiny_network([1, 2]), tiny_network([3, 1]), algorithm, batch_size=2)
-    learner.compile(optimizer=keras.optimizers.SGD(0.1))
-    loss = learner.train_on_batch(
+    learner = Learner(tiny_network([1, 2]), tiny_network([3, 1]), algorithm)
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(learner.trainable_variables)
+    found = compiled_updates(learner, optimizer)(
         {
-            "s_tm1": np.array([1, 2], np.float32).reshape(2, 1, 1, 1),
-            "a_tm1": np.array([0, 1], np.int32),
-            "r_t": np.array([0.5, -1], np.float32),
-            "discount_t": np.array([0.5, 0], np.float32),
-            "s_t": np.array([2, 9], np.float32).reshape(2, 1, 1, 1),
-            "weights": np.array(weights, np.float32),
+            "s_tm1": np.array([1, 2], np.float32).reshape(1, 2, 1, 1, 1),
+            "a_tm1": np.array([[0, 1]], np.int32),
+            "r_t": np.array([[0.5, -1]], np.float32),
+            "discount_t": np.array([[0.5, 0]], np.float32),
+            "s_t": np.array([2, 9], np.float32).reshape(1, 2, 1, 1, 1),
+            "weights": np.array([weights], np.float32),
         }
     )
-    return learner, float(loss)
+    return learner, {name: each[0] for name, each in found.items()}
 
 
 def test_double_dqn_update_is_what_it_is_by_hand() -> None:
-    learner, loss = tiny_update(double=True)
+    learner, found = tiny_update(double=True)
     # Targets 0.5 + 0.5·2 = 1.5 (the target network's value of the online network's action) and -1;
     # TD errors 0.5 and -5; Huber 0.125 and 4.5; gradients -0.5·1 and, clipped, 1·2, halved.
-    np.testing.assert_allclose(learner.td_errors, [0.5, 5])
-    assert loss == pytest.approx((0.125 + 4.5) / 2)
+    np.testing.assert_allclose(found["td_errors"], [0.5, 5])
+    assert found["loss"] == pytest.approx((0.125 + 4.5) / 2)
     np.testing.assert_allclose(learner.online.get_weights()[0], [[1.025, 1.9]], rtol=1e-6)
     # The first target leaves action 1 the best, the second makes action 0 the best; Q is 1 and 4.
-    np.testing.assert_allclose(learner.means, [0.5, 2.5])
+    assert found["accuracy"] == 0.5
+    assert found["mean_q"] == 2.5
 
 
 def test_plain_dqn_update_is_what_it_is_by_hand() -> None:
-    learner, loss = tiny_update(double=False)
+    learner, found = tiny_update(double=False)
     # Target 0.5 + 0.5·6 = 3.5, TD error 2.5, Huber 2; clipped gradient -1·1, halved.
-    np.testing.assert_allclose(learner.td_errors, [2.5, 5])
-    assert loss == pytest.approx((2 + 4.5) / 2)
+    np.testing.assert_allclose(found["td_errors"], [2.5, 5])
+    assert found["loss"] == pytest.approx((2 + 4.5) / 2)
     np.testing.assert_allclose(learner.online.get_weights()[0], [[1.05, 1.9]], rtol=1e-6)
 
 
 def test_importance_weights_weigh_loss_and_gradient_but_not_the_td_errors() -> None:
-    learner, loss = tiny_update(double=True, weights=(2, 0))
-    np.testing.assert_allclose(learner.td_errors, [0.5, 5])
-    assert loss == pytest.approx(0.125)
+    learner, found = tiny_update(double=True, weights=(2, 0))
+    np.testing.assert_allclose(found["td_errors"], [0.5, 5])
+    assert found["loss"] == pytest.approx(0.125)
     np.testing.assert_allclose(learner.online.get_weights()[0], [[1.05, 2]], rtol=1e-6)
 
 
@@ -95,10 +100,13 @@ def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
         results[backend] = json.loads(done.stdout)
         assert results[backend]["tensorflow"] == (backend == "tensorflow")
+        # Updates joined in one call are those made one by one, to the last bit.
+        assert results[backend]["joins"], backend
         for found in results[backend]["random"].values():
             assert np.isfinite(found["losses"]).all()
         for kind in ("same", "random"):
-            assert all(found["resumes"] for found in results[backend][kind].values())
+            for algorithm, found in results[backend][kind].items():
+                assert found["resumes"], (backend, algorithm)
     for algorithm, expected in results["tensorflow"]["same"].items():
         for name, values in expected.items():
             found = results["jax"]["same"][algorithm][name]
@@ -180,19 +188,19 @@ def test_loaded_weights_decide_and_are_what_is_learnt_from(tmp_path: Path) -> No
     np.testing.assert_array_equal(fresh.values(states), trained.values(states))
     # Only if the target network has them too is the next update the same.
     batch = two_rooms(np.random.default_rng(1))
-    np.testing.assert_allclose(fresh.learn(batch).td_errors, trained.learn(batch).td_errors)
+    np.testing.assert_allclose(fresh.learn(batch)[0].td_errors, trained.learn(batch)[0].td_errors)
 
 
 def test_copying_makes_the_target_network_the_online_one() -> None:
     agent, batch = make_agent(), two_rooms(np.random.default_rng(0))
-    first = agent.learn(batch).td_errors
+    first = agent.learn(batch)[0].td_errors
     for _ in range(30):
         agent.learn(batch)
     agent.copy_to_target()
     values = agent.values(batch.s_t)
     expected = batch.r_t + batch.discount_t * values.max(axis=1)
     taken = agent.values(batch.s_tm1)[np.arange(16), batch.a_tm1]
-    found = agent.learn(batch).td_errors
+    found = agent.learn(batch)[0].td_errors
     np.testing.assert_allclose(found, np.abs(expected - taken), atol=1e-5)
     assert not np.allclose(found, first)
 

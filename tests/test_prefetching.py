@@ -14,6 +14,7 @@ from plays import Step, random_play, real_play
 from batch import Batch
 from config import Config
 from prefetching import Prefetcher, make_prefetcher
+from preprocessing import make_environments
 from replay_memory import ReplayMemory
 from reward_log import Episode
 from run import assemble
@@ -23,11 +24,16 @@ IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])
 
 
 def prefetcher(
-    in_background: bool, exponent: float = 0.0, batch_size: int = 32, steps: int = 20
+    in_background: bool,
+    exponent: float = 0.0,
+    batch_size: int = 32,
+    steps: int = 20,
+    most_updates: int = 1,
 ) -> Prefetcher:
     """Returns one of a memory of 60 steps in two streams, to which so many have been appended."""
     memory = ReplayMemory(120, 2, (84, 84), 4, 3, 0.99, priority_exponent=exponent)
-    batches = Prefetcher(memory, batch_size, np.random.default_rng(5), in_background)
+    rng = np.random.default_rng(5)
+    batches = Prefetcher(memory, batch_size, rng, most_updates, in_background)
     for step in islice(random_play(np.random.default_rng(1), 2, (84, 84)), steps):
         batches.append(*step)
     return batches
@@ -120,7 +126,7 @@ def test_a_batch_that_is_prepared_later_is_what_the_memory_held_then(in_backgrou
         prefetching.prepare(0.99)  # there is one already
         prefetching.append(*step)
         twin.append(*step)
-        batch = prefetching.take(0.99, ahead=False)
+        batch = prefetching.take(0.99, following=0)
         assert_same(batch, expected)
         errors = td_errors.exponential(size=32)
         prefetching.update_priorities(batch.indices, errors)
@@ -175,7 +181,7 @@ def test_nothing_to_draw_comes_out_of_take(in_background: bool) -> None:
 @IN_BACKGROUND
 def test_an_error_comes_when_its_batch_is_taken(in_background: bool) -> None:
     memory = ReplayMemory(4, 1, (1, 1), 1, 1, 0.99)
-    prefetching = Prefetcher(memory, 2, np.random.default_rng(0), in_background)
+    prefetching = Prefetcher(memory, 2, np.random.default_rng(0), in_background=in_background)
     no, yes = np.zeros(1, bool), np.ones(1, bool)
 
     def append(end: np.ndarray, times: int) -> None:
@@ -237,17 +243,38 @@ def test_the_memory_is_as_the_settings_say(
     memory.load(tmp_path / "memory")
 
 
-def trained(in_background: bool) -> tuple[Training, list[Episode]]:
-    """Returns a run whose memory wraps around, and its episodes but for their seconds."""
+@IN_BACKGROUND
+def test_batches_that_are_taken_together_are_those_taken_one_by_one(in_background: bool) -> None:
+    together, alone = prefetcher(in_background, most_updates=4), prefetcher(False)
+    for updates, following in ((1, 4), (4, 2), (2, 0), (4, 4)):
+        batches = copied(together.take(0.5, updates, following))
+        assert len(batches.indices) == updates * 32
+        for first in range(0, updates * 32, 32):
+            assert_same(batches.rows(first, first + 32), alone.take(0.5))
+    together.close()
+
+
+def trained(in_background: bool, exponent: float) -> tuple[Training, list[Episode]]:
+    """Returns a run whose memory wraps around, and its episodes but for their seconds.
+
+    In the background, batches are unpacked while the agent acts and learns, and the emulators work
+    while it learns. Else all of this is done one after the other.
+    """
     config = Config(
         environment="Breakout-v0", envs=4, frame_skip=20, memory=200, pretrain=100, steps=280,
-        train_every=4, update=100, explore_steps=2_000, priority_exponent=0.6, seed=11,
+        train_every=4, update=100, explore_steps=2_000, priority_exponent=exponent, seed=11,
     )  # fmt: skip
     training = assemble(config)
     if not in_background:
         training._batches.close()
         rng = training._batches._rng
-        training._batches = Prefetcher(training.memory, config.batch, rng, in_background=False)
+        training._batches = Prefetcher(training.memory, config.batch, rng, 8, in_background=False)
+        training._environments.close()
+        seed = np.random.SeedSequence(config.seed).spawn(3)[0]
+        # Emulators that do nothing before they are waited for.
+        training._environments = make_environments(
+            config, config.envs, np.random.default_rng(seed), shown=True
+        )
     for _ in training.pretrain():
         pass
     episodes = [episode for finished in training.run() for episode in finished]
@@ -255,8 +282,9 @@ def trained(in_background: bool) -> tuple[Training, list[Episode]]:
     return training, [dataclasses.replace(episode, seconds=None) for episode in episodes]
 
 
-def test_training_with_and_without_the_thread_is_the_same() -> None:
-    (ours, log), (theirs, other_log) = (trained(in_background) for in_background in (True, False))
+@pytest.mark.parametrize("exponent", [0.0, 0.6])
+def test_training_is_the_same_whatever_is_done_in_the_background(exponent: float) -> None:
+    (ours, log), (theirs, other_log) = (trained(each, exponent) for each in (True, False))
     assert log == other_log
     assert len(log) > 1
     assert ours.loss == theirs.loss > 0

@@ -19,7 +19,7 @@ from batch import Batch
 from config import Config, ConfigError
 from machine import mebibytes
 from networks import nips_network
-from prefetching import Prefetcher
+from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
@@ -106,11 +106,15 @@ class Recorder(Agent):
         self.epsilons.append(epsilon)
         return super().act(states, epsilon, explore)
 
-    def learn(self, batch: Batch) -> Update:
-        self.updates.append(self.acts)
-        # Its arrays are filled anew for the update after next.
-        self.batches.append(Batch(*(array.copy() for array in batch)))
-        return super().learn(batch)
+    def learn(self, batches: Batch) -> list[Update]:
+        made = super().learn(batches)
+        size = len(batches.indices) // len(made)
+        for first in range(0, len(batches.indices), size):
+            self.updates.append(self.acts)
+            # Its arrays are filled anew for the call after next.
+            of_one = batches.rows(first, first + size)
+            self.batches.append(Batch(*(array.copy() for array in of_one)))
+        return made
 
     def copy_to_target(self) -> None:
         self.copies.append(self.acts)
@@ -131,7 +135,7 @@ def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
         frames_per_step=config.frames_per_step,
     )  # fmt: skip
     epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
-    batches = Prefetcher(memory, config.batch, np.random.default_rng(2))
+    batches = Prefetcher(memory, config.batch, np.random.default_rng(2), updates_in_a_call(config))
     training = Training(config, environments, agent, batches, epsilon, Origin())
     return training, agent, memory
 
@@ -218,7 +222,8 @@ def test_several_updates_follow_one_step_where_train_every_is_small() -> None:
 
 def test_no_update_before_the_memory_holds_a_batch() -> None:
     *_, agent, _, _ = run_with(steps=100, train_every=4, pretrain=0, batch=32)
-    assert min(agent.updates) == 8
+    # Made while the ninth step is taken, after eight of four environments.
+    assert min(agent.updates) == 9
 
 
 @pytest.mark.parametrize("pretrain", [0, 32])

@@ -28,6 +28,20 @@ SAME = {
 RANDOM = {"noisy quantiles": {"distribution": "iqn", "noisy": True, "dueling": True}}
 
 
+def a_batch(size: int) -> Batch:
+    """Returns so many transitions, the same each time."""
+    rng = np.random.default_rng(5)
+    return Batch(
+        s_tm1=rng.integers(256, size=(size, SIZE, SIZE, 4), dtype=np.uint8),
+        a_tm1=rng.integers(4, size=size).astype(np.int32),
+        r_t=rng.normal(size=size).astype(np.float32),
+        discount_t=np.array([0, 0.97] * (size // 2), np.float32),
+        s_t=rng.integers(256, size=(size, SIZE, SIZE, 4), dtype=np.uint8),
+        indices=np.arange(size),
+        weights=np.linspace(0.5, 1.5, size, dtype=np.float32),
+    )
+
+
 def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Makes three updates from given weights on a fixed batch; returns what they found."""
     rng = np.random.default_rng(5)
@@ -37,16 +51,8 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if not weights.exists():
         agent.save_weights(weights)
     agent.load_weights(weights)
-    batch = Batch(
-        s_tm1=rng.integers(256, size=(8, SIZE, SIZE, 4), dtype=np.uint8),
-        a_tm1=rng.integers(4, size=8).astype(np.int32),
-        r_t=rng.normal(size=8).astype(np.float32),
-        discount_t=np.array([0, 0.97] * 4, np.float32),
-        s_t=rng.integers(256, size=(8, SIZE, SIZE, 4), dtype=np.uint8),
-        indices=np.arange(8),
-        weights=np.linspace(0.5, 1.5, 8, dtype=np.float32),
-    )
-    made = [agent.learn(batch) for _ in range(3)]
+    batch = a_batch(8)
+    made = [agent.learn(batch)[0] for _ in range(3)]
     state = agent.get_state()
     other = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
     other.learn(batch)  # so that all it holds is something else
@@ -61,12 +67,29 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def joins(settings: dict[str, Any]) -> bool:
+    """Returns whether four updates made in one call are those made one by one, to the last bit."""
+    batches = a_batch(32)
+    states, found = [], []
+    for size in (8, 32):
+        agent = make_agent(
+            Config(network="nips", batch=8, **settings),
+            (SIZE, SIZE, 4),
+            4,
+            np.random.default_rng(6),
+        )
+        made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 32, size)]
+        found.append([np.hstack(update).tolist() for call in made for update in call])
+        states.append({name: array.tolist() for name, array in agent.get_state()[1].items()})
+    return found[0] == found[1] and states[0] == states[1]
+
+
 def course(agent: Agent, batch: Batch) -> list[Any]:
     """Returns what an agent does next; it is changed by that."""
     did: list[Any] = []
     for _ in range(2):
         did.append(agent.act(batch.s_t, 0.3, explore=True).tolist())
-        did.append([value.tolist() for value in map(np.asarray, agent.learn(batch))])
+        did.append([np.asarray(value).tolist() for value in agent.learn(batch)[0]])
     return did
 
 
@@ -76,4 +99,5 @@ if __name__ == "__main__":
         kind: {name: updates(folder / name, settings) for name, settings in sets.items()}
         for kind, sets in (("same", SAME), ("random", RANDOM))
     }
+    found["joins"] = joins(RANDOM["noisy quantiles"])
     print(json.dumps({**found, "tensorflow": "tensorflow" in sys.modules}))

@@ -1,0 +1,136 @@
+"""The learner's updates and the actor's values as compiled calls, on TensorFlow and on JAX.
+
+One call makes several updates where the batches of all are there: what does not depend on the
+update before, such as the target network's values, then runs beside it, and Python runs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from learner import Actor, Learner
+
+Arrays = dict[str, np.ndarray]
+
+
+def compiled_updates(
+    learner: Learner, optimizer: keras.optimizers.Optimizer
+) -> Callable[[Arrays], Arrays]:
+    """Returns a function that makes U updates, one after the other.
+
+    It takes the fields of a `Batch`, each [U, B, …], and returns what `Learner.call` finds, each
+    [U, …], and the norm of all gradients together, before any are shortened, as "gradient_norm",
+    [U] float32. It compiles once for each U.
+    """
+    make = _jax_updates if keras.backend.backend() == "jax" else _tensorflow_updates
+    return make(learner, optimizer)
+
+
+def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from states, [n, H, W, k] uint8, to values, [n, A] float32.
+
+    It compiles once for each n.
+    """
+    make = _jax_values if keras.backend.backend() == "jax" else _tensorflow_values
+    return make(actor)
+
+
+def _norm(gradients: list[Any]) -> Any:
+    return ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(each)) for each in gradients])))
+
+
+def _tensorflow_updates(
+    learner: Learner, optimizer: keras.optimizers.Optimizer
+) -> Callable[[Arrays], Arrays]:
+    import tensorflow as tf
+
+    variables = learner.trainable_variables
+
+    def update(batch: dict[str, Any]) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            found = learner(batch)
+        gradients = tape.gradient(found["loss"], [each.value for each in variables])
+        optimizer.apply(gradients, variables)
+        return {**found, "gradient_norm": _norm(gradients)}
+
+    # On a CPU, TensorFlow's own kernels are faster than what XLA makes of them.
+    @tf.function(autograph=False, jit_compile=bool(keras.distribution.list_devices("gpu")))
+    def updates(batches: dict[str, Any]) -> dict[str, Any]:
+        count = batches["r_t"].shape[0]
+        found = [update({name: each[n] for name, each in batches.items()}) for n in range(count)]
+        return {name: tf.stack([each[name] for each in found]) for name in found[0]}
+
+    return lambda batches: {name: each.numpy() for name, each in updates(batches).items()}
+
+
+def _jax_updates(
+    learner: Learner, optimizer: keras.optimizers.Optimizer
+) -> Callable[[Arrays], Arrays]:
+    import jax
+
+    trained, others = learner.trainable_variables, learner.non_trainable_variables
+
+    def loss(trained_values: Any, other_values: Any, batch: dict[str, Any]) -> Any:
+        values = [*zip(trained, trained_values, strict=True)]
+        values += zip(others, other_values, strict=True)
+        with keras.StatelessScope(state_mapping=values) as scope:
+            found = learner(batch)
+        return found["loss"], (found, [scope.get_current_value(each) for each in others])
+
+    def update(state: Any, batch: dict[str, Any]) -> Any:
+        trained_values, other_values, optimizer_values = state
+        (_, (found, other_values)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            trained_values, other_values, batch
+        )
+        trained_values, optimizer_values = optimizer.stateless_apply(
+            optimizer_values, gradients, trained_values
+        )
+        found["gradient_norm"] = _norm(gradients)
+        return (trained_values, other_values, optimizer_values), found
+
+    # The state before is not needed any more: its room is taken for that after.
+    compiled = jax.jit(
+        lambda state, batches: jax.lax.scan(update, state, batches), donate_argnums=0
+    )
+    parts = trained, others, optimizer.variables
+
+    def updates(batches: Arrays) -> Arrays:
+        state = tuple([each.value for each in part] for part in parts)
+        state, found = compiled(state, batches)
+        for part, values in zip(parts, state, strict=True):
+            for variable, value in zip(part, values, strict=True):
+                variable.assign(value)
+        return {name: np.asarray(each) for name, each in found.items()}
+
+    return updates
+
+
+def _tensorflow_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
+    import tensorflow as tf
+
+    values = tf.function(lambda states: actor(states), autograph=False)
+    return lambda states: values(states).numpy()
+
+
+def _jax_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
+    import jax
+
+    variables = actor.variables
+
+    @jax.jit
+    def values(state: Any, states: Any) -> Any:
+        with keras.StatelessScope(state_mapping=zip(variables, state, strict=True)) as scope:
+            outputs = actor(states)
+        return outputs, scope.get_current_value(actor.random.state)
+
+    def drawn_values(states: np.ndarray) -> np.ndarray:
+        outputs, random = values([each.value for each in variables], states)
+        actor.random.state.assign(random)
+        return np.asarray(outputs)
+
+    return drawn_values
