@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedReader
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reward_log import (
     CUT_SHORT,
@@ -32,10 +33,7 @@ from reward_log import (
     shown,
 )
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Values = NDArray[np.float64]
+Values = NDArray[np.float64]
 
 # The fields of an episode that are numbers, in the order of the line.
 NUMBERS = tuple(name for name in Episode.__slots__ if name != "only_action")
@@ -77,6 +75,29 @@ class LogTable:
         number, steps = self.columns["number"], self.columns["steps"]
         starts = (number[1:] <= number[:-1]) | (steps[1:] < steps[:-1])
         return [0, *(np.flatnonzero(starts) + 1).tolist()]
+
+    @cached_property
+    def counted_on(self) -> dict[str, Values]:
+        """The columns, where each run goes on counting from the end of the run before it."""
+        number, length = self.columns["number"], np.nan_to_num(self.columns["length"])
+        episodes, steps = number.copy(), self.columns["steps"].copy()
+        for start, end in pairwise([*self.run_starts[1:], len(self)]):
+            # Where the first lines of a run are missing, it still begins at the end before.
+            missing = steps[start] - length[start] if number[start] else 0
+            episodes[start:end] += episodes[start - 1] + 1 - number[start]
+            steps[start:end] += steps[start - 1] - missing
+        counted = {name: _never_falling(self.columns[name]) for name in ("frames", "seconds")}
+        return {**self.columns, "number": episodes, "steps": steps, **counted}
+
+
+def _never_falling(values: Values) -> Values:
+    """Returns values with what each was before it fell added to all that follow."""
+    known = np.flatnonzero(~np.isnan(values))
+    before = values[known][:-1]
+    fallen = np.where(values[known][1:] < before, before, 0)
+    rising = values.copy()
+    rising[known[1:]] += np.cumsum(fallen)
+    return rising
 
 
 def table_of(log: Log) -> LogTable:

@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import reward_visualizer
+import average_plots
+from average_plots import draw
+from drawing import bucket_means, count_text
+from log_table import Values, table_of
 from reward_log import Episode, Log, format_episode
-from reward_visualizer import bucket_means, columns, draw, environment_name, main
+from reward_visualizer import main
+from run_logs import environment_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, str(ROOT / "reward_visualizer.py")]
@@ -29,6 +33,10 @@ def episode(number: int, reward: float = -21.0, score: float | None = None) -> E
     """Returns an episode of 100 steps."""
     steps = 100 * (number + 1)
     return Episode(number, reward, steps, 1 - steps / 10_000, 0.01, 0.9, score)
+
+
+def columns(log: Log) -> dict[str, Values]:
+    return average_plots.columns(table_of(log))
 
 
 def write_log(path: Path, episodes: list[Episode]) -> Path:
@@ -106,7 +114,7 @@ def test_environment_comes_from_the_file_name(path: str, name: str) -> None:
     [(0.5, "0.5"), (5000, "5,000"), (-21, "-21"), (250_000, "250k"), (1_500_000, "1.5M")],
 )
 def test_large_numbers_on_an_axis_are_short(value: float, text: str) -> None:
-    assert reward_visualizer._count(value) == text
+    assert count_text(value) == text
 
 
 # ---------------------------------------------------------------- what a plot shows
@@ -236,7 +244,7 @@ def only_error(text: str) -> str:
     ("arguments", "words"),
     [
         ([], "required: -f/--file"),
-        (["-f"], "-f/--file: expected one argument"),
+        (["-f"], "-f/--file: expected at least one argument"),
         (["-f", "log", "-a"], "-a/--average: expected one argument"),
         (["-f", "log", "-a", "0"], "'0' is not a whole number from 1"),
         (["-f", "log", "-a", "-5"], "'-5' is not a whole number from 1"),
