@@ -42,7 +42,13 @@ MOST_STRETCHED = 2
 
 
 def draw_curves(
-    figure: Figure, groups: Sequence[Group], x: str, y: str, average: int, title: str = ""
+    figure: Figure,
+    groups: Sequence[Group],
+    x: str,
+    y: str,
+    average: int,
+    title: str = "",
+    legend_below: bool = False,
 ) -> None:
     """Draws the curves of groups of runs, in place of what the figure shows.
 
@@ -56,6 +62,7 @@ def draw_curves(
         y: the y axis, a key of `Y_LABELS`.
         average: episodes of which each point of a run is the mean.
         title: drawn above; none for an empty text.
+        legend_below: whether the legend stands below the axes, in figures of constrained layout.
 
     Raises:
         LogError: one of the logs lacks what is to be drawn.
@@ -82,7 +89,10 @@ def draw_curves(
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=x == "episodes"))
     axes.xaxis.set_major_formatter(FuncFormatter(count_text))
     axes.yaxis.set_major_formatter(FuncFormatter(count_text))
-    legend = axes.legend(loc="best", framealpha=0.6, fontsize="small")
+    if legend_below:
+        legend = figure.legend(loc="outside lower left", ncols=2, fontsize="small")
+    else:
+        legend = axes.legend(loc="best", framealpha=0.6, fontsize="small")
     for text in legend.get_texts():
         text.set_parse_math(False)
 
