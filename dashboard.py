@@ -233,7 +233,7 @@ def _name(run: Run, runs: Sequence[Run]) -> str:
     common = os.path.commonpath([each.folder for each in runs])
     place = os.path.relpath(run.folder, common)
     alike = [each for each in runs if each.folder == run.folder]
-    return shown(place if len(alike) == 1 else os.path.join(place, run.path.name))
+    return f"run {shown(place if len(alike) == 1 else os.path.join(place, run.path.name))}"
 
 
 def _count(number: int, what: str) -> str:

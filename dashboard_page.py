@@ -44,7 +44,7 @@ h2 { font-size: 1.2rem; margin: 2rem 0 .6rem; }
 p { margin: .3rem 0; overflow-wrap: anywhere; }
 .faint, figcaption { color: var(--faint); font-size: .9rem; }
 .grid { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
 figure { margin: 0; padding: .6rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .5rem; min-width: 0; }
 figcaption { overflow-wrap: anywhere; }
