@@ -37,8 +37,8 @@ COLOURS = (
 )
 STYLES = ("-", "--", ":", "-.")  # of groups beyond the colours
 PUBLISHED = {"random": "random play", "human": "human", "dqn": "DQN of 2015"}
-# A published score may stretch the y axis to so many times what the runs need, and no further.
-MOST_STRETCHED = 2
+# A published score is drawn up to so far from the runs, in heights of what they need of the y axis.
+MOST_DISTANCE = 1
 
 
 def draw_curves(
@@ -129,7 +129,7 @@ def _draw_published(axes: Axes, environments: set[str]) -> None:
     if scores is None:
         return
     low, high = axes.get_ylim()
-    room = (high - low) * (MOST_STRETCHED - 1)
+    room = (high - low) * MOST_DISTANCE
     for (name, score), style in zip(scores._asdict().items(), (":", "--", "-."), strict=True):
         if score is None:
             continue

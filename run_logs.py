@@ -12,7 +12,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -159,7 +159,7 @@ def grouped(runs: Iterable[Run]) -> list[Group]:
     for run in runs:
         alike.setdefault(run.likeness, []).append(run)
     groups = list(alike.values())
-    labels = _labels([group[0] for group in groups])
+    labels = _labels(groups)
     return [
         Group(f"{label} ({len(group)} runs)" if len(group) > 1 else label, group)
         for label, group in zip(labels, groups, strict=True)
@@ -177,23 +177,24 @@ def _of_learning(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings.get(name, each.default) for name, each in _SETTINGS.items()}
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
-    """Returns a label for each of some runs of different settings, as short as it can be."""
-    names = [name for name in differences(runs) if name != "environment"]
-    several_games = len({run.environment for run in runs}) > 1
-    several_folders = _differ(lambda run: run.folder, runs)
+def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Returns a label for each of some groups, as short as it can be."""
+    firsts = [group[0] for group in groups]
+    names = [name for name in differences(firsts) if name != "environment"]
+    several_games = len({run.environment for run in firsts}) > 1
+    several_folders = len({run.folder for run in firsts}) > 1
     labels = []
-    for run in runs:
-        parts = [run.environment] if several_games or len(runs) == 1 else []
+    for group, run in zip(groups, firsts, strict=True):
+        parts = [run.environment] if several_games or len(groups) == 1 else []
         if run.settings:
             parts += [_flag(name, _of_learning(run.settings)[name]) for name in names]
         elif several_folders:
-            parts.append(_short(run, runs))
+            parts.append(_place(group, firsts))
         labels.append(" ".join(parts) or run.environment)
     # What is still alike is told apart by the files.
     return [
-        label if labels.count(label) == 1 else shown(str(run.path))
-        for label, run in zip(labels, runs, strict=True)
+        label if labels.count(label) == 1 else shown(run.path)
+        for label, run in zip(labels, firsts, strict=True)
     ]
 
 
@@ -204,11 +205,9 @@ def _flag(name: str, value: Any) -> str:
     return f"{flag} {value}"
 
 
-def _short(run: Run, runs: Sequence[Run]) -> str:
-    """Returns the folder of a run, without what all folders begin with."""
-    common = os.path.commonpath([each.folder for each in runs])
-    return shown(os.path.relpath(run.folder, common))
-
-
-def _differ(value: Callable[[Run], object], runs: Sequence[Run]) -> bool:
-    return len({value(run) for run in runs}) > 1
+def _place(group: Sequence[Run], runs: Sequence[Run]) -> str:
+    """Returns the folder of a group, without what the folders of all these runs begin with."""
+    common = os.path.commonpath([run.folder for run in runs])
+    place = os.path.relpath(group[0].folder, common)
+    # Its runs are in folders of one name but for a number.
+    return shown(re.sub("[/ ._-]*[0-9]+$", "", place) or place if len(group) > 1 else place)

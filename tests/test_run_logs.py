@@ -88,7 +88,7 @@ def test_without_checkpoints_folders_of_one_name_but_for_a_number_are_joined(
 ) -> None:
     names = ("adam/seed-1", "adam/seed-2", "rmsprop/seed-1", "rmsprop/seed")
     logs = [write_log(tmp_path / name / "Pong-v4_log.txt", [episode(0, 1.0)]) for name in names]
-    assert labels_of(*logs) == ["adam/seed-1 (2 runs)", "rmsprop/seed-1", "rmsprop/seed"]
+    assert labels_of(*logs) == ["adam/seed (2 runs)", "rmsprop/seed-1", "rmsprop/seed"]
 
 
 def test_other_games_are_other_groups(tmp_path: Path) -> None:
