@@ -93,11 +93,11 @@ def _scores(runs: Sequence[Run]) -> str:
         scores = run.table.columns["score"]
         scores = scores[np.isfinite(scores)][-RECENT_GAMES:]
         if len(scores):
-            what = "last game" if len(scores) == 1 else f"mean of the last {len(scores):,} games"
+            what = "last game" if len(scores) == 1 else f"last {len(scores):,} games"
             rows.append(_score_row(f"{name}: {what}", run, float(scores.mean())))
         if run.evaluations:
             best = max(run.evaluations, key=lambda each: each.mean)
-            what = f"best evaluation, at step {best.step:,}"
+            what = f"best evaluation (step {best.step:,})"
             rows.append(_score_row(f"{name}: {what}", run, best.mean))
     games = {run.environment: run for run in runs}
     for environment, run in games.items():
@@ -108,7 +108,7 @@ def _scores(runs: Sequence[Run]) -> str:
                 rows.append(_score_row(f"{label} (published)", run, score))
     if not rows:
         return ""
-    caption = "Points of a game; on the last scale random play has 0% and a human 100%."
+    caption = "Mean points of a game; on the last scale random play has 0% and a human 100%."
     return table(caption, ["", "score", "of human"], rows)
 
 

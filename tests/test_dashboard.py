@@ -140,9 +140,9 @@ def test_all_pictures_and_tables_say_what_they_are(page: Page) -> None:
 def test_page_tells_scores_evaluations_and_settings(page: Page) -> None:
     words = page.words
     assert "Pong-v4 3 runs, 360 episodes, 36,000 steps" in words
-    assert "run x/1: mean of the last 100 games 3.0 67%" in words
-    assert "run x/1: best evaluation, at step 500 5.0 73%" in words
-    assert "run x/2: best evaluation, at step 500 3.0 67%" in words
+    assert "run x/1: last 100 games 3.0 67%" in words
+    assert "run x/1: best evaluation (step 500) 5.0 73%" in words
+    assert "run x/2: best evaluation (step 500) 3.0 67%" in words
     assert "random play (published) -20.7 0%" in words
     assert "human (published) 14.6 100%" in words
     assert "DQN of 2015 (published) 18.9 112%" in words
@@ -194,6 +194,6 @@ def test_names_of_files_are_no_html(tmp_path: Path) -> None:
 
 def test_page_of_the_real_run_tells_the_scores_of_the_readme(tmp_path: Path) -> None:
     page = make_page(tmp_path, ROOT / "res" / "pong" / "Pong-v4_log.txt")
-    assert "Pong-v4: mean of the last 100 games 5.1" in page.words
+    assert "Pong-v4: last 100 games 5.1" in page.words
     assert "1,197,328 steps, 1.7 hours" in page.words
     assert len(page.source) < 500_000
