@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE, DPI = (10, 6), 120  # inches, and pixels an inch
+LONGEST_LABEL = 48  # letters of a line in the legend
 X_LABELS = {
     "steps": "steps of the run (agent decisions)",
     "episodes": "episodes of the run",
@@ -90,11 +92,12 @@ def draw_curves(
     axes.xaxis.set_major_formatter(FuncFormatter(count_text))
     axes.yaxis.set_major_formatter(FuncFormatter(count_text))
     if legend_below:
-        legend = figure.legend(loc="outside lower left", ncols=2, fontsize="small")
+        legend = figure.legend(loc="outside lower left", fontsize="small")
     else:
         legend = axes.legend(loc="best", framealpha=0.6, fontsize="small")
     for text in legend.get_texts():
         text.set_parse_math(False)
+        text.set_text(textwrap.fill(text.get_text(), LONGEST_LABEL))
 
 
 def _draw_group(axes: Axes, curves: Sequence[Curve], width: int, **style: Any) -> None:

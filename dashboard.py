@@ -27,7 +27,8 @@ from settings import GROUPS
 from settings import shown as setting_text
 
 CURVES = ("score", "reward", "loss", "mean-q", "epsilon")
-FIGURE_SIZE = (5.4, 4.4)  # inches; text in it is as large as the page's, on a phone
+FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size
+LINE_HEIGHT = 0.2  # inches; of a line of the legend, which comes below
 RECENT_GAMES = 100
 MOST_VIDEOS = 3
 MOST_VIDEO_BYTES = 8 * 2**20  # of one video
@@ -133,8 +134,11 @@ def _curves(groups: Sequence[Group], x: str, average: int) -> str:
             continue
         averaged = f"mean of the last {average:,} episodes" if average > 1 else "each episode"
         with matplotlib.rc_context(FIGURE_STYLE):
-            figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
+            figure = Figure(figsize=(FIGURE_WIDTH, FIGURE_HEIGHT), layout="constrained")
             draw_curves(figure, groups, x, y, average, legend_below=True)
+            texts = [text.get_text() for text in figure.legends[0].get_texts()]
+            lines = len("\n".join(texts).splitlines())
+            figure.set_figheight(FIGURE_HEIGHT + lines * LINE_HEIGHT)
             caption = f"{y}: {averaged}"
             pictures.append(inline_svg(figure, y, caption, _description(groups, figure, x, y)))
     return '<div class="grid">\n' + "\n".join(pictures) + "\n</div>"

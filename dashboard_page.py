@@ -20,8 +20,9 @@ FIGURE_STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
+    "axes.labelsize": 10,
     "figure.facecolor": "none",
-    "font.size": 10,
+    "font.size": 11,
     "legend.edgecolor": "none",
     "svg.fonttype": "none",  # text stays text: searched, read aloud and in the page's font
     "text.color": INK,

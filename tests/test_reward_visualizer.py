@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import os
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from logs import write_run
 
 import average_plots
+import reward_visualizer
 from average_plots import draw
 from drawing import bucket_means, count_text
 from log_table import Values, table_of
@@ -273,6 +276,22 @@ def test_ten_plots_can_have_other_formats(tmp_path: Path) -> None:
     assert main(["-f", str(log), "--format", "svg", "--out", str(tmp_path)]) == 0
     written = {path.name for path in (tmp_path / "average_50").iterdir()}
     assert written == {f"{name}50.svg" for name in SEVEN + SCORES}
+
+
+def test_documentation_has_commands_that_are_right_and_pictures_that_are_there() -> None:
+    page = ROOT / "docs" / "plotting.md"
+    text = page.read_text()
+    commands = re.findall(r"^python3 reward_visualizer\.py (.*)$", text, re.M)
+    assert len(commands) >= 6
+    for command in commands:
+        options = reward_visualizer._parser().parse_args(shlex.split(command))
+        assert reward_visualizer._problem(options) is None
+        assert all((ROOT / name).exists() for name in options.file)
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert len(links) >= 6
+    assert all((page.parent / link).exists() for link in links)
+    for flag in reward_visualizer._parser()._option_string_actions:
+        assert flag in ("-h", "--help") or f"`{flag}" in text
 
 
 def test_live_picture_follows_the_run_until_an_interrupt(tmp_path: Path) -> None:
