@@ -21,9 +21,10 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,6 +110,9 @@ def _line_pattern() -> str:
 
 _LINE = re.compile(_line_pattern())
 
+# Why a line of a log could not be used.
+CUT_SHORT, NO_EPISODE = "cut short (no newline at its end)", "not an episode line"
+
 
 def _number_text(value: float) -> str:
     """Returns the shortest fixed-point text that reads back as exactly the same float."""
@@ -180,9 +184,7 @@ class Log:
         """
         starts = [
             position
-            for position, (before, after) in enumerate(
-                zip(self.episodes, self.episodes[1:], strict=False), start=1
-            )
+            for position, (before, after) in enumerate(pairwise(self.episodes), start=1)
             if after.number <= before.number or after.steps < before.steps
         ]
         ends = [*starts, len(self.episodes)]
@@ -210,34 +212,43 @@ def read_log(path: str | os.PathLike[str]) -> Log:
         LogError: the path is missing, a folder or a device, must not be read, is empty or
             binary, or has no single line that can be used.
     """
-    name = shown(path)
+    with reading(path):
+        log, first = _read_lines(path)
+    if not log.episodes:
+        raise no_episodes(shown(path), first, log.skipped)
+    return log
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises LogError, which says why in one line, where a log can't be opened or read."""
+    name, right = shown(path), "give the log of a run, <env id>_log.txt"
     try:
         kind = os.stat(path).st_mode
         if stat.S_ISDIR(kind):
             raise LogError(f"{name} is a folder; give the log in it, <env id>_log.txt")
         if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
-            raise LogError(f"{name} is a device; give the log of a run, <env id>_log.txt")
-        log, first = _read_lines(path)
+            raise LogError(f"{name} is a device; {right}")
+        yield
     except FileNotFoundError:
-        raise LogError(f"{name}: no such file; give the log of a run, <env id>_log.txt") from None
+        raise LogError(f"{name}: no such file; {right}") from None
     except PermissionError:
         raise LogError(f"{name}: no permission to read it") from None
     except OSError as error:
         raise LogError(f"{name} can't be read: {error.strerror or error}") from None
-    except LogError:
-        raise
     except ValueError:  # A NUL in the path.
         raise LogError(f"{name} is not the name of a file") from None
-    if log.episodes:
-        return log
+
+
+def no_episodes(name: str, first: str, skipped: Sequence[tuple[int, str]]) -> LogError:
+    """Returns the error that says what a file without episodes is; `first` is its first line."""
     if not first:
-        raise LogError(f"{name} is empty; a run writes a line when an episode ends")
+        return LogError(f"{name} is empty; a run writes a line when an episode ends")
     if "\0" in first or "\N{REPLACEMENT CHARACTER}" in first:
-        raise LogError(f"{name} is a binary file; give the log of a run, <env id>_log.txt")
-    if len(log.skipped) == 1:
-        number, why = log.skipped[0]
-        raise LogError(f"{name} has no line that can be used: line {number} is {why}")
-    raise LogError(f"{name} has no episode line; one reads 'Episode: 0 Reward: -28.0 Steps: 255 …'")
+        return LogError(f"{name} is a binary file; give the log of a run, <env id>_log.txt")
+    if len(skipped) == 1:
+        return LogError("{} has no line that can be used: line {} is {}".format(name, *skipped[0]))
+    return LogError(f"{name} has no episode line; one reads 'Episode: 0 Reward: -28.0 Steps: …'")
 
 
 def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
@@ -249,11 +260,11 @@ def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
         for number, line in enumerate(file, start=1):
             first = first or line
             if not line.endswith("\n"):
-                log.skipped.append((number, "cut short (no newline at its end)"))
+                log.skipped.append((number, CUT_SHORT))
             elif (episode := parse_episode(line)) is not None:
                 log.episodes.append(episode)
             elif not line.isspace():
-                log.skipped.append((number, "not an episode line"))
+                log.skipped.append((number, NO_EPISODE))
     return log, first
 
 

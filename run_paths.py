@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 # What their names end in, after the id.
+LOG_ENDING, EVALUATIONS_ENDING = "_log.txt", "_evaluations.csv"
 WEIGHTS_ENDING, BEST_WEIGHTS_ENDING = "_weights.h5", "_best_weights.h5"
 CHECKPOINT_ENDING = "_checkpoint"
 
@@ -18,7 +19,7 @@ class RunPaths:
     @property
     def log_path(self) -> Path:
         """The episode log of the run."""
-        return self._path("_log.txt")
+        return self._path(LOG_ENDING)
 
     @property
     def weights_path(self) -> Path:
@@ -33,7 +34,7 @@ class RunPaths:
     @property
     def evaluations_path(self) -> Path:
         """The evaluations of the run."""
-        return self._path("_evaluations.csv")
+        return self._path(EVALUATIONS_ENDING)
 
     @property
     def checkpoint_path(self) -> Path:

@@ -3,18 +3,27 @@
 import contextlib
 import errno
 import os
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from logs import write_run
 
+import average_plots
 import reward_visualizer
+from average_plots import draw
+from drawing import bucket_means, count_text
+from log_table import Values, table_of
 from reward_log import Episode, Log, format_episode
-from reward_visualizer import bucket_means, columns, draw, environment_name, main
+from reward_visualizer import main
+from run_logs import environment_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, str(ROOT / "reward_visualizer.py")]
@@ -29,6 +38,10 @@ def episode(number: int, reward: float = -21.0, score: float | None = None) -> E
     """Returns an episode of 100 steps."""
     steps = 100 * (number + 1)
     return Episode(number, reward, steps, 1 - steps / 10_000, 0.01, 0.9, score)
+
+
+def columns(log: Log) -> dict[str, Values]:
+    return average_plots.columns(table_of(log))
 
 
 def write_log(path: Path, episodes: list[Episode]) -> Path:
@@ -106,7 +119,7 @@ def test_environment_comes_from_the_file_name(path: str, name: str) -> None:
     [(0.5, "0.5"), (5000, "5,000"), (-21, "-21"), (250_000, "250k"), (1_500_000, "1.5M")],
 )
 def test_large_numbers_on_an_axis_are_short(value: float, text: str) -> None:
-    assert reward_visualizer._count(value) == text
+    assert count_text(value) == text
 
 
 # ---------------------------------------------------------------- what a plot shows
@@ -221,6 +234,93 @@ def test_skipped_lines_joined_runs_and_odd_values_are_said(
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "paths"),
+    [
+        (["-f", "a", "-f", "b"], ["steps_score.png"]),
+        (["-f", "a", "b"], ["steps_score.png"]),
+        (["-f", "a"], ["steps_score.png"]),
+        (["-f", "?"], ["steps_score.png"]),
+        (["-f", "a/Pong-v4_log.txt", "--x", "hours"], ["hours_score.png"]),
+        (["-f", "a/Pong-v4_log.txt", "--y", "mean-q"], ["steps_mean-q.png"]),
+        (["-f", "a", "--out", "new/b.svg"], ["new/b.svg"]),
+        (["-f", "a/Pong-v4_log.txt", "--out", "b.pdf"], ["b.pdf"]),
+        (
+            ["-f", "a", "--out", "c", "--format", "pdf", "svg"],
+            ["c/steps_score.pdf", "c/steps_score.svg"],
+        ),
+    ],
+)
+def test_several_logs_or_an_axis_make_one_picture(
+    arguments: list[str],
+    paths: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logs = [write_run(Path(name), [1.0, 2.0], [3.0], seed=ord(name)) for name in "ab"]
+    before = set(tmp_path.rglob("*"))
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert (captured.out.splitlines(), captured.err) == (paths, "")
+    new = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
+    assert new == {tmp_path / path for path in paths}
+    kinds = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+    assert all(path.read_bytes().startswith(kinds[path.suffix]) for path in new)
+    assert all(log.exists() for log in logs)
+
+
+def test_ten_plots_can_have_other_formats(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "Pong-v4_log.txt", [episode(0, score=1.0)])
+    assert main(["-f", str(log), "--format", "svg", "--out", str(tmp_path)]) == 0
+    written = {path.name for path in (tmp_path / "average_50").iterdir()}
+    assert written == {f"{name}50.svg" for name in SEVEN + SCORES}
+
+
+def test_documentation_has_commands_that_are_right_and_pictures_that_are_there() -> None:
+    page = ROOT / "docs" / "plotting.md"
+    text = page.read_text()
+    commands = re.findall(r"^python3 reward_visualizer\.py (.*)$", text, re.M)
+    assert len(commands) >= 6
+    for command in commands:
+        options = reward_visualizer._parser().parse_args(shlex.split(command))
+        assert reward_visualizer._problem(options) is None
+        assert all((ROOT / name).exists() for name in options.file)
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert len(links) >= 6
+    assert all((page.parent / link).exists() for link in links)
+    for flag in reward_visualizer._parser()._option_string_actions:
+        assert flag in ("-h", "--help") or f"`{flag}" in text
+
+
+def test_live_picture_follows_the_run_until_an_interrupt(tmp_path: Path) -> None:
+    log = tmp_path / "Pong-v4_log.txt"
+    log.touch()
+    process = subprocess.Popen(
+        [*PROGRAM, "-f", log, "--y", "reward", "--live", "--out", tmp_path / "p.svg"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MPLBACKEND": "agg"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "waiting for the end of the first episode\n"
+    write_log(log, [episode(0)])
+    assert process.stdout.readline().startswith(f"{tmp_path / 'p.svg'} is drawn anew")
+    first = (tmp_path / "p.svg").read_bytes()
+    write_log(log, [episode(number) for number in range(9)])
+    end = time.monotonic() + 60
+    while (tmp_path / "p.svg").read_bytes() == first and time.monotonic() < end:
+        time.sleep(0.02)
+    assert (tmp_path / "p.svg").read_bytes() != first
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {log.name, "p.svg"}
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -236,13 +336,24 @@ def only_error(text: str) -> str:
     ("arguments", "words"),
     [
         ([], "required: -f/--file"),
-        (["-f"], "-f/--file: expected one argument"),
+        (["-f"], "-f/--file: expected at least one argument"),
         (["-f", "log", "-a"], "-a/--average: expected one argument"),
         (["-f", "log", "-a", "0"], "'0' is not a whole number from 1"),
         (["-f", "log", "-a", "-5"], "'-5' is not a whole number from 1"),
         (["-f", "log", "-a", "1.5"], "'1.5' is not a whole number from 1"),
         (["-f", "log", "-a", "9" * 5000], "is not a whole number from 1"),
         (["-f", "log", "--wide"], "unrecognized arguments: --wide"),
+        (["-f", "log", "--x", "days"], "--x: invalid choice: 'days'"),
+        (["-f", "log", "--y", "acc"], "--y: invalid choice: 'acc'"),
+        (["-f", "log", "--format", "jpg"], "--format: invalid choice: 'jpg'"),
+        (["-f", "log", "--format", "png", "png"], "--format names a format twice"),
+        (["-f", "log", "--live", "--format", "png", "svg"], "in one --format"),
+        (["-f", "log", "--format", "png", "--out", "a.svg"], "leave out --format"),
+        (["-f", "log", "--dashboard", "a.html", "--live"], "--dashboard goes without --live"),
+        (["-f", "log", "--dashboard", "a.html", "--y", "loss"], "--dashboard goes without --y"),
+        (["-f", "log", "--dashboard", "a.html", "--out", "b"], "--dashboard goes without --out"),
+        (["-f", "log", "--dashboard", "a.png"], "a.png has to end in .html"),
+        (["-f", "log", "--videos", "a"], "--videos is for the page of --dashboard"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_status_2(
@@ -262,6 +373,42 @@ def test_log_that_cannot_be_read_is_status_1(
     assert main(["-f", str(tmp_path / "none.txt"), "--out", str(tmp_path)]) == 1
     assert "none.txt: no such file" in only_error(capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-f", "empty"], "empty is a folder without a log"),
+        (["-f", "x*"], "x*: no file has such a name"),
+        (["-f", "text", "old"], "text has no line that can be used"),
+        (["-f", "old", "none"], "none: no such file"),
+        (["-f", "old", "--y", "score"], "old has no values of Score: --y reward"),
+        (["-f", "old", "--x", "frames", "--y", "loss"], "old has no values of Frames: --x steps"),
+        (["-f", "old", "--y", "loss", "--out", "text/a.png"], "can't write text"),
+        (["-f", "old", "--y", "loss", "--out", "text"], "can't write text"),
+        (["-f", "none", "--live"], "none: no such file"),
+        (["-f", "text", "--live"], "text has no line that can be used"),
+        (["-f", "old", "--live", "--y", "score"], "old has no values of Score"),
+        (["-f", "old", "--dashboard", "text/a.html"], "can't write text"),
+        (["-f", "old", "--dashboard", "a.html", "--x", "hours"], "old has no hours: --x steps"),
+        (["-f", "old", "--dashboard", "a.html", "--videos", "none"], "--videos none is no folder"),
+    ],
+)
+def test_what_cannot_be_drawn_is_status_1(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    write_log(tmp_path / "old", [episode(0)])
+    (tmp_path / "text").write_text("hello\n")
+    (tmp_path / "empty").mkdir()
+    assert main(arguments) == 1
+    assert only_error(capsys.readouterr().err).startswith(words)
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "text", "empty"}
 
 
 def test_out_that_is_a_file_is_status_1(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,244 @@
+"""A page about runs: their scores, curves, evaluations, videos and settings, in one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from config import Config
+from curve_plot import PUBLISHED, Y_LABELS, draw_curves
+from curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
+from dashboard_page import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
+from errors import OneLineError
+from figures import read_groups, say, say_notes
+from files import replacing
+from published_scores import published_scores
+from reward_log import LogError, shown
+from run_logs import Group, Run
+from settings import GROUPS
+from settings import shown as setting_text
+
+CURVES = ("score", "reward", "loss", "mean-q", "epsilon")
+FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size
+LINE_HEIGHT = 0.2  # inches; of a line of the legend, which comes below
+RECENT_GAMES = 100
+MOST_VIDEOS = 3
+MOST_VIDEO_BYTES = 8 * 2**20  # of one video
+
+
+class VideosError(OneLineError):
+    """A folder that has no videos, said in one line."""
+
+
+def write_dashboard(
+    path: Path, names: Sequence[str], x: str, average: int, videos: Path | None
+) -> None:
+    """Writes the page and prints where it is.
+
+    Args:
+        path: the page.
+        names: logs, folders and patterns.
+        x: the x axis of the curves.
+        average: episodes of which each point of a curve is the mean.
+        videos: a folder with videos; None looks into those of the runs.
+
+    Raises:
+        LogError: a log can't be read, or lacks the x axis.
+        VideosError: the folder isn't there.
+        OSError: the page can't be written.
+    """
+    groups = read_groups(names)
+    say_notes(groups)
+    runs = [run for group in groups for run in group.runs]
+    environments = ", ".join(dict.fromkeys(run.environment for run in runs))
+    sections = [
+        ("Scores", _scores(runs)),
+        ("Curves", _curves(groups, x, average)),
+        ("Evaluations", "\n".join(_evaluations(runs))),
+        ("Videos", _videos(_find_videos(runs, videos))),
+        ("Settings", "\n".join(_settings(groups))),
+    ]
+    text = page(environments, _introduction(runs), sections)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        # A name that is no Unicode has no place in a page.
+        beside.write_text(text, encoding="utf-8", errors="replace")
+    say(shown(path))
+
+
+def _introduction(runs: Sequence[Run]) -> str:
+    episodes = sum(len(run.table) for run in runs)
+    steps = sum(run.table.counted_on["steps"][-1] for run in runs)
+    parts = [_count(len(runs), "run"), _count(episodes, "episode"), f"{steps:,.0f} steps"]
+    seconds = np.nansum([np.nanmax(run.table.counted_on["seconds"], initial=0) for run in runs])
+    if seconds:
+        parts.append(f"{seconds / SECONDS_IN_AN_HOUR:,.1f} hours")
+    written = max(run.path.stat().st_mtime for run in runs)
+    moment = datetime.fromtimestamp(written, UTC)
+    return f"{', '.join(parts)}; last written {moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _scores(runs: Sequence[Run]) -> str:
+    """Returns the table of what the runs scored, beside random play and published scores."""
+    rows = []
+    for run in runs:
+        name = _name(run, runs)
+        scores = run.table.columns["score"]
+        scores = scores[np.isfinite(scores)][-RECENT_GAMES:]
+        if len(scores):
+            what = "last game" if len(scores) == 1 else f"last {len(scores):,} games"
+            rows.append(_score_row(f"{name}: {what}", run, float(scores.mean())))
+        if run.evaluations:
+            best = max(run.evaluations, key=lambda each: each.mean)
+            what = f"best evaluation (step {best.step:,})"
+            rows.append(_score_row(f"{name}: {what}", run, best.mean))
+    games = {run.environment: run for run in runs}
+    for environment, run in games.items():
+        published = published_scores(environment)
+        for who, score in published._asdict().items() if published else ():
+            if score is not None:
+                label = PUBLISHED[who] if len(games) == 1 else f"{PUBLISHED[who]}, {environment}"
+                rows.append(_score_row(f"{label} (published)", run, score))
+    if not rows:
+        return ""
+    caption = "Mean points of a game; on the last scale random play has 0% and a human 100%."
+    return table(caption, ["", "score", "of human"], rows)
+
+
+def _score_row(label: str, run: Run, score: float) -> tuple[str, str, str]:
+    published = published_scores(run.environment)
+    share = "–"
+    if published:
+        # Not -0%.
+        share = f"{round(100 * published.human_normalised(score)) + 0}%"
+    return label, f"{score:,.1f}", share
+
+
+def _curves(groups: Sequence[Group], x: str, average: int) -> str:
+    """Returns the pictures of all that the logs hold; what one of them lacks is left out."""
+    runs = [run for group in groups for run in group.runs]
+    for run in runs:
+        if not run.table.has(X_COLUMNS[x]):
+            raise LogError(f"{shown(run.path)} has no {x}: --x steps draws what every log has")
+    pictures = []
+    for y in CURVES:
+        if not all(np.isfinite(run.table.columns[Y_COLUMNS[y]]).any() for run in runs):
+            continue
+        averaged = f"mean of the last {average:,} episodes" if average > 1 else "each episode"
+        with matplotlib.rc_context(FIGURE_STYLE):
+            figure = Figure(figsize=(FIGURE_WIDTH, FIGURE_HEIGHT), layout="constrained")
+            draw_curves(figure, groups, x, y, average, legend_below=True)
+            texts = [text.get_text() for text in figure.legends[0].get_texts()]
+            lines = len("\n".join(texts).splitlines())
+            figure.set_figheight(FIGURE_HEIGHT + lines * LINE_HEIGHT)
+            caption = f"{y}: {averaged}"
+            pictures.append(inline_svg(figure, y, caption, _description(groups, figure, x, y)))
+    return '<div class="grid">\n' + "\n".join(pictures) + "\n</div>"
+
+
+def _description(groups: Sequence[Group], figure: Figure, x: str, y: str) -> str:
+    """Returns in words what a picture of curves shows."""
+    parts = [f"{Y_LABELS[y]} over {x}"]
+    lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
+    for group in groups:
+        values = np.asarray(lines[group.label].get_ydata())
+        if len(values):
+            parts.append(f"{group.label} goes from {values[0]:,.4g} to {values[-1]:,.4g}")
+    return "; ".join(parts)
+
+
+def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
+    heading = ["step", "mean", "median", "deviation", "lowest", "highest", "games"]
+    evaluated = [run for run in runs if run.evaluations]
+    for run in evaluated:
+        rows = [
+            (
+                f"{each.step:,}",
+                *(f"{value:,.1f}" for value in (each.mean, each.median, each.deviation)),
+                *(f"{value:,.0f}" for value in (each.lowest, each.highest)),
+                f"{each.games:,}",
+            )
+            for each in run.evaluations
+        ]
+        name = _name(run, runs)
+        content = table(f"Scores of games without learning: {name}", heading, rows)
+        yield details(f"{name}: {_count(len(rows), 'evaluation')}", content, len(evaluated) == 1)
+
+
+def _settings(groups: Sequence[Group]) -> Iterator[str]:
+    for group in groups:
+        settings = group.runs[0].settings
+        if not settings:
+            text = f"{group.label}: unknown, as no checkpoint lies beside the log."
+            yield f"<p>{escape(text)}</p>"
+            continue
+        rows = [
+            (each.metadata["flags"][-1], setting_text(each, settings[each.name]))
+            for heading in GROUPS
+            for each in fields(Config)
+            if each.metadata["group"] == heading and each.name in settings
+            # Runs of a group have each their own seed.
+            if each.name != "seed" or len(group.runs) == 1
+        ]
+        content = table(f"Settings of {group.label}", ["setting", "value"], rows)
+        yield details(group.label, content)
+
+
+def _find_videos(runs: Sequence[Run], folder: Path | None) -> list[Path]:
+    """Returns the newest videos first.
+
+    Raises:
+        VideosError: the folder that was given isn't there.
+    """
+    if folder and not folder.is_dir():
+        raise VideosError(f"--videos {shown(folder)} is no folder")
+    found: set[Path] = set()
+    if folder:
+        found.update(folder.glob("*"))
+    else:
+        for run in runs:
+            name = run.environment.replace("/", "-")
+            # In the folder of the run, and in folders in it.
+            for pattern in (f"{name}_game_*", f"*/{name}_game_*"):
+                found.update(run.folder.glob(pattern))
+    videos = [path for path in found if path.suffix.lower() in MEDIA_TYPES and path.is_file()]
+    return sorted(videos, key=lambda path: (-path.stat().st_mtime_ns, path.name))
+
+
+def _videos(paths: Sequence[Path]) -> str:
+    """Returns the newest videos that are small enough, and the names of others as new."""
+    parts, left_out = [], []
+    for path in paths[:MOST_VIDEOS]:
+        if path.stat().st_size > MOST_VIDEO_BYTES:
+            left_out.append(f"{shown(path.name)} ({path.stat().st_size / 2**20:,.1f} MiB)")
+        else:
+            parts.append(video(path, shown(path.name)))
+    text = '<div class="grid">\n' + "\n".join(parts) + "\n</div>" if parts else ""
+    if left_out:
+        limit = MOST_VIDEO_BYTES // 2**20
+        text += table(
+            f"Left out, as larger than {limit} MiB", ["video"], [[each] for each in left_out]
+        )
+    return text
+
+
+def _name(run: Run, runs: Sequence[Run]) -> str:
+    """Returns what a run is called beside others: its environment, or where its log is."""
+    if len(runs) == 1:
+        return run.environment
+    common = os.path.commonpath([each.folder for each in runs])
+    place = os.path.relpath(run.folder, common)
+    alike = [each for each in runs if each.folder == run.folder]
+    return f"run {shown(place if len(alike) == 1 else os.path.join(place, run.path.name))}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -1,0 +1,165 @@
+"""The pieces of the page that `--dashboard` writes: HTML that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drawing import picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#010203"  # of what is to have the colour of the page's text; no picture has it otherwise
+# What a figure is drawn with to fit into the page, light or dark.
+FIGURE_STYLE: Any = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "figure.facecolor": "none",
+    "font.size": 11,
+    "legend.edgecolor": "none",
+    "svg.fonttype": "none",  # text stays text: searched, read aloud and in the page's font
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+MEDIA_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
+
+_CSS = """
+:root { color-scheme: light dark; --page: #ffffff; --card: #f5f6f8; --ink: #1d2129;
+  --faint: #586071; --line: #d5d9e0; --accent: #1660a8; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #14171c; --card: #1d2128; --ink: #e6e9ee; --faint: #a3acba; --line: #3a414d;
+    --accent: #7db8f0; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 76rem; padding: 1rem; background: var(--page); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin: 2rem 0 .6rem; }
+p { margin: .3rem 0; overflow-wrap: anywhere; }
+.faint, figcaption { color: var(--faint); font-size: .9rem; }
+.grid { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
+figure { margin: 0; padding: .6rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: .5rem; min-width: 0; }
+figcaption { overflow-wrap: anywhere; }
+figure svg, figure img, figure video { display: block; width: 100%; height: auto; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .95rem; }
+caption { text-align: left; color: var(--faint); font-size: .9rem; padding-bottom: .3rem; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
+  font-variant-numeric: tabular-nums; vertical-align: top; }
+th:first-child { text-align: left; }
+thead th { color: var(--faint); font-weight: 600; }
+tbody th { font-weight: 400; overflow-wrap: anywhere; }
+details { margin: .5rem 0; border: 1px solid var(--line); border-radius: .5rem;
+  background: var(--card); padding: .5rem .8rem; }
+summary { cursor: pointer; color: var(--accent); font-weight: 600; overflow-wrap: anywhere; }
+details[open] summary { margin-bottom: .5rem; }
+""".strip()
+
+
+def page(title: str, introduction: str, sections: Iterable[tuple[str, str]]) -> str:
+    """Returns the whole page.
+
+    Args:
+        title: its heading, as text.
+        introduction: what stands under the heading, as text.
+        sections: heading, as text, and content, as HTML, of each part; empty ones are left out.
+    """
+    parts = "\n".join(
+        f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>"
+        for heading, content in sections
+        if content
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{_CSS}
+</style>
+</head>
+<body>
+<header>
+<h1>{escape(title)}</h1>
+<p class="faint">{escape(introduction)}</p>
+</header>
+<main>
+{parts}
+</main>
+</body>
+</html>
+"""
+
+
+def table(caption: str, heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table, which scrolls by itself where it is too wide; all arguments are text."""
+    return "\n".join(_table_lines(caption, heading, rows))
+
+
+def _table_lines(
+    caption: str, heading: Sequence[str], rows: Iterable[Sequence[str]]
+) -> Iterator[str]:
+    # What scrolls has to be reached by the keyboard, and then to have a name.
+    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+    yield f"<table>\n<caption>{escape(caption)}</caption>"
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in heading)
+    yield f"<thead><tr>{names}</tr></thead>\n<tbody>"
+    for first, *others in rows:
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in others)
+        yield f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>'
+    yield "</tbody>\n</table>\n</div>"
+
+
+def details(summary: str, content: str, is_open: bool = False) -> str:
+    """Returns HTML that can be folded away under a line of text."""
+    opened = " open" if is_open else ""
+    return f"<details{opened}>\n<summary>{escape(summary)}</summary>\n{content}\n</details>"
+
+
+def inline_svg(figure: Figure, name: str, caption: str, description: str) -> str:
+    """Returns a figure, drawn in `FIGURE_STYLE`, as a part of the page.
+
+    Args:
+        figure: the figure.
+        name: tells its parts from those of other figures of the page.
+        caption: stands under it.
+        description: is read aloud in place of it.
+    """
+    text = picture(figure, "svg").decode()
+    text = text[text.index("<svg") :].strip()
+    text = re.sub("<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # In HTML, SVG needs no names of XML; sizes are the page's matter.
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href=", "href=")
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{name}-", text)
+    text = text.replace(INK, "currentColor")
+    label = f'<svg role="img" aria-label="{escape(description)}"'
+    text = text.replace("<svg", label, 1)
+    return f"<figure>\n{text}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
+
+
+def video(path: Path, caption: str) -> str:
+    """Returns a video, with all its bytes; its suffix is one of `MEDIA_TYPES`.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    kind = MEDIA_TYPES[path.suffix.lower()]
+    data = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    label = escape(f"Video of a game: {caption}")
+    shown = f'<video src="{data}" controls muted loop playsinline aria-label="{label}"></video>'
+    if kind == "image/gif":
+        shown = f'<img src="{data}" alt="{label}">'
+    return f"<figure>\n{shown}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"

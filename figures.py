@@ -1,0 +1,103 @@
+"""Draws what the command line of `reward_visualizer.py` asks for, and says what was drawn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import average_plots
+from curve_plot import DPI, SIZE, draw_curves
+from drawing import write_figure
+from log_table import read_table
+from reward_log import shown
+from run_logs import Group, environment_name, find_logs, grouped, read_run
+
+PROGRAM = "reward_visualizer.py"
+
+
+def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str]) -> None:
+    """Draws every plot of one log and prints the paths of the pictures.
+
+    Args:
+        path: the log.
+        size: episodes averaged into one point.
+        out: the folder in which `average_<size>` is written.
+        formats: of the pictures, such as png.
+
+    Raises:
+        LogError: the log can't be read.
+        OSError: a picture can't be written.
+    """
+    table = read_table(path)
+    for note in average_plots.notes(table):
+        say(f"{PROGRAM}: {note}", error=True)
+    folder = out / f"average_{size}"
+    folder.mkdir(parents=True, exist_ok=True)
+    title = environment_name(str(path))
+    for name, figure in average_plots.average_plots(table, size, title):
+        _write(figure, [folder / f"{name}.{format}" for format in formats])
+
+
+def draw_one_picture(
+    names: Sequence[str], x: str, y: str, average: int, pictures: Sequence[Path]
+) -> None:
+    """Draws one picture of all runs and prints where it is.
+
+    Args:
+        names: logs, folders and patterns.
+        x: the x axis.
+        y: the y axis.
+        average: episodes of which each point of a run is the mean.
+        pictures: its files, one for each format.
+
+    Raises:
+        LogError: a log can't be read, or lacks what is to be drawn.
+        OSError: the picture can't be written.
+    """
+    groups = read_groups(names)
+    say_notes(groups)
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="tight")
+    draw_curves(figure, groups, x, y, average, title_of(groups, average))
+    for path in pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _write(figure, pictures)
+
+
+def read_groups(names: Sequence[str]) -> list[Group]:
+    """Returns the runs that logs, folders and patterns stand for.
+
+    Raises:
+        LogError: a log can't be read.
+    """
+    return grouped(read_run(path) for path in find_logs(names))
+
+
+def say_notes(groups: Sequence[Group]) -> None:
+    """Prints what is odd about the files of runs, or shown in another way than they have it."""
+    for group in groups:
+        for run in group.runs:
+            for note in [*average_plots.notes(run.table), *run.notes]:
+                say(f"{PROGRAM}: {shown(run.path)}: {note}", error=True)
+
+
+def title_of(groups: Sequence[Group], average: int) -> str:
+    """Returns the title of a picture of runs."""
+    environments = dict.fromkeys(run.environment for group in groups for run in group.runs)
+    averaged = f"mean of the last {average:,} episodes" if average > 1 else "each episode"
+    return f"{', '.join(environments)}: {averaged}"
+
+
+def say(text: str, error: bool = False) -> None:
+    """Prints a line, in whatever letters the stream knows."""
+    stream = sys.stderr if error else sys.stdout
+    coding = stream.encoding or "utf-8"
+    print(text.encode(coding, "backslashreplace").decode(coding), file=stream, flush=True)
+
+
+def _write(figure: Figure, paths: Sequence[Path]) -> None:
+    for path in paths:
+        write_figure(figure, path)
+        say(shown(path))

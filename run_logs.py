@@ -1,0 +1,213 @@
+"""Finds the logs of runs, reads all that is known of a run, and joins runs of the same settings.
+
+Runs belong together where the newest checkpoints beside their logs hold the same settings, but for
+the seed and for where files are. Where a log has no checkpoint, it belongs to the logs of the same
+environment in folders of the same name but for a number at its end: `double/seed-1`,
+`double/seed-2`.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from checkpoint import CheckpointError, newest
+from config import Config
+from evaluation_log import Evaluation, read_evaluations
+from log_table import LogTable, read_table
+from reward_log import LogError, shown
+from run_paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
+
+_LOG = re.compile(r"(.+)_log(\.[0-9]+)?\.txt", re.DOTALL)  # numbered where it was set aside
+_SETTINGS = {
+    each.name: each
+    for each in fields(Config)
+    if each.metadata["group"] not in ("files", "watching") and each.name != "seed"
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the files of a run hold.
+
+    Attributes:
+        path: its log.
+        table: the log as columns.
+        settings: those of its newest checkpoint, by their names; None where there is none.
+        evaluations: in the order in which they were made.
+        notes: what is wrong with the files beside the log, a line each.
+    """
+
+    path: Path
+    table: LogTable
+    settings: Mapping[str, Any] | None
+    evaluations: Sequence[Evaluation]
+    notes: Sequence[str] = ()
+
+    @property
+    def environment(self) -> str:
+        """The environment's id, as far as the log's name gives it."""
+        return environment_name(str(self.path))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.path.absolute().parent
+
+    @cached_property
+    def likeness(self) -> str:
+        """What runs that belong together have in common, as a text."""
+        if self.settings:
+            return json.dumps(_of_learning(self.settings), sort_keys=True)
+        name = re.sub("[0-9]+$", "", self.folder.name)
+        return f"{self.environment} {self.folder.with_name(name or '-')}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of the same settings.
+
+    Attributes:
+        label: what tells them from other groups, and how many runs there are.
+        runs: at least one.
+    """
+
+    label: str
+    runs: Sequence[Run]
+
+
+def environment_name(path: str) -> str:
+    """Returns the environment id that a log's file name gives, or else the file's name."""
+    name = os.path.basename(path)
+    match = _LOG.fullmatch(name)
+    # A `/` in an id is a `-` in the names of its files.
+    return shown(re.sub("^ALE-", "ALE/", match[1] if match else name))
+
+
+def find_logs(names: Iterable[str]) -> list[Path]:
+    """Returns the logs that files, folders and patterns stand for, each once.
+
+    A folder stands for all logs in it and in the folders within it, but for those of earlier runs
+    that were set aside there, `<env id>_log.1.txt`.
+
+    Raises:
+        LogError: one of them stands for no log.
+    """
+    found: dict[Path, Path] = {}
+    for name in names:
+        for path in _logs_of(name):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _logs_of(name: str) -> list[Path]:
+    path = Path(name)
+    if os.path.isdir(name):
+        logs = sorted(path.rglob(f"*{LOG_ENDING}"))
+        if not logs:
+            raise LogError(f"{shown(name)} is a folder without a log, <env id>{LOG_ENDING}")
+        return logs
+    if os.path.lexists(name) or not glob.has_magic(name):
+        return [path]
+    matches = sorted(glob.glob(name, recursive=True))
+    if not matches:
+        raise LogError(f"{shown(name)}: no file has such a name; give logs, <env id>{LOG_ENDING}")
+    return [log for match in matches for log in _logs_of(match)]
+
+
+def read_run(path: Path) -> Run:
+    """Reads the files of a run.
+
+    Raises:
+        LogError: the log can't be read. What is wrong with other files is in the run's notes.
+    """
+    table = read_table(path)
+    notes: list[str] = []
+    settings: Mapping[str, Any] | None = None
+    evaluations: Sequence[Evaluation] = ()
+    try:
+        if found := newest(beside(path, CHECKPOINT_ENDING), with_memory=False)[0]:
+            settings = found.attributes.get("settings")
+    except CheckpointError as error:
+        notes.append(str(error).partition(": --")[0])
+    if (file := beside(path, EVALUATIONS_ENDING)).exists():
+        try:
+            evaluations = read_evaluations(file)
+        except LogError as error:
+            notes.append(str(error))
+    return Run(path, table, settings, evaluations, notes)
+
+
+def beside(log: Path, ending: str) -> Path:
+    """Returns where another file of a log's run is, whose name ends in `ending`."""
+    match = _LOG.fullmatch(log.name)
+    path = log.with_name(f"{match[1] if match else log.name}{ending}")
+    # The files of an earlier run were set aside together.
+    return path.with_stem(f"{path.stem}{match[2] or ''}") if match else path
+
+
+def grouped(runs: Iterable[Run]) -> list[Group]:
+    """Returns runs joined to groups, in the order in which they were given."""
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(run.likeness, []).append(run)
+    groups = list(alike.values())
+    labels = _labels(groups)
+    return [
+        Group(f"{label} ({len(group)} runs)" if len(group) > 1 else label, group)
+        for label, group in zip(labels, groups, strict=True)
+    ]
+
+
+def differences(runs: Sequence[Run]) -> list[str]:
+    """Returns the names of the settings that are not the same in all runs that have some."""
+    known = [_of_learning(run.settings) for run in runs if run.settings]
+    return [name for name in _SETTINGS if len({repr(each[name]) for each in known}) > 1]
+
+
+def _of_learning(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that runs of one group share; older runs lack newer ones."""
+    return {name: settings.get(name, each.default) for name, each in _SETTINGS.items()}
+
+
+def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Returns a label for each of some groups, as short as it can be."""
+    firsts = [group[0] for group in groups]
+    names = [name for name in differences(firsts) if name != "environment"]
+    several_games = len({run.environment for run in firsts}) > 1
+    several_folders = len({run.folder for run in firsts}) > 1
+    labels = []
+    for group, run in zip(groups, firsts, strict=True):
+        parts = [run.environment] if several_games or len(groups) == 1 else []
+        if run.settings:
+            parts += [_flag(name, _of_learning(run.settings)[name]) for name in names]
+        elif several_folders:
+            parts.append(_place(group, firsts))
+        labels.append(" ".join(parts) or run.environment)
+    # What is still alike is told apart by the files.
+    return [
+        label if labels.count(label) == 1 else shown(run.path)
+        for label, run in zip(labels, firsts, strict=True)
+    ]
+
+
+def _flag(name: str, value: Any) -> str:
+    flag = _SETTINGS[name].metadata["flags"][-1]
+    if isinstance(value, bool):
+        return flag if value else f"--no-{flag.removeprefix('--')}"
+    return f"{flag} {value}"
+
+
+def _place(group: Sequence[Run], runs: Sequence[Run]) -> str:
+    """Returns the folder of a group, without what the folders of all these runs begin with."""
+    common = os.path.commonpath([run.folder for run in runs])
+    place = os.path.relpath(group[0].folder, common)
+    # Its runs are in folders of one name but for a number.
+    return shown(re.sub("[/ ._-]*[0-9]+$", "", place) or place if len(group) > 1 else place)

@@ -1,0 +1,60 @@
+"""Logs and whole runs as files, for the tests of the plots."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from array_file import save
+from checkpoint import RUN_KIND
+from config import Config
+from evaluation_log import Evaluation, write_evaluations
+from reward_log import Episode, format_episode
+from run_files import saved_settings
+
+STEPS = 100  # of an episode
+
+
+def episode(number: int, score: float | None = None, **fields: object) -> Episode:
+    """Returns an episode as a run logs it now, or with a score of None as older programs did."""
+    steps = STEPS * (number + 1)
+    known = Episode(number, -21.0, steps, 1 - steps / 10_000, 0.01, 0.9)
+    if score is not None:
+        known = dataclasses.replace(
+            known, reward=score, score=score, length=STEPS, mean_q=0.5, frames=4 * steps,
+            seconds=steps / 10,
+        )  # fmt: skip
+    return dataclasses.replace(known, **fields)  # type: ignore[arg-type]
+
+
+def write_log(path: Path, episodes: Sequence[Episode]) -> Path:
+    """Writes a log and returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{format_episode(one)}\n" for one in episodes))
+    return path
+
+
+def write_run(
+    folder: Path,
+    scores: Sequence[float],
+    evaluations: Sequence[float] = (),
+    environment: str = "Pong-v4",
+    **settings: object,
+) -> Path:
+    """Writes log, checkpoint and evaluations of a run; returns the log."""
+    config = Config(environment=environment, out=str(folder), **settings)  # type: ignore[arg-type]
+    log = write_log(config.log_path, [episode(n, score) for n, score in enumerate(scores)])
+    attributes = {"settings": saved_settings(config), "version": 1, "memory saved": False}
+    (config.checkpoint_path / "000001").mkdir(parents=True)
+    path = config.checkpoint_path / "000001" / "run"
+    save(path, RUN_KIND, attributes, {"weights": np.zeros(3)})
+    if evaluations:
+        made = [
+            Evaluation(250 * n, 1000 * n, 25.0 * n, 0.05, 3, mean, mean, 0, mean, mean, 99, 0, None)
+            for n, mean in enumerate(evaluations, start=1)
+        ]
+        write_evaluations(config.evaluations_path, made)
+    return log
