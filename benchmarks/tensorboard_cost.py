@@ -2,9 +2,10 @@
 
     python3 benchmarks/tensorboard_cost.py
 
-Two runs of the same settings and seed (Pong, the defaults) take turns of so many steps each, in one
-process, so that other work on the machine slows both. Each turn with curves is compared with the one
-without beside it; which comes first changes. Curves are written as in a run, every 1,000 steps.
+Two runs of the same settings and seed (Pong, the defaults) take turns of so many steps each, in
+one process, so that other work on the machine slows both. Each turn with curves is compared with
+the one without beside it; which comes first changes. Curves are written as in a run, every 1,000
+steps.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def speed(run: Iterator[int], steps: int) -> float:
 def main() -> None:
     """Prints the speeds of each turn, and the ratio of the two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=40, metavar="N")
+    parser.add_argument("--turns", type=int, default=24, metavar="N")
     parser.add_argument("--steps", type=int, default=1_000, metavar="N", help="of a turn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
