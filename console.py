@@ -155,9 +155,11 @@ class Progress:
             self._last_line = now
             rate = (step - self._initial) / max(1e-9, now - self._started)
             left = tqdm.format_interval((self._total - step) / rate)
-            done = f"step {step:,} of {self._total:,}, {rate:.0f} steps/s, {left} left"
-            line = folded(f"{self._what}: {', '.join([done, *status])}")
-            print(line, file=self._stream, flush=True)
+            done = f"{self._what}: step {step:,} of {self._total:,}"
+            parts = [done, f"{rate:.0f} steps/s", f"{left} left", *status]
+            # Spaces that do not break keep each part in a line.
+            line = folded(", ".join(part.replace(" ", "\xa0") for part in parts))
+            print(line.replace("\xa0", " "), file=self._stream, flush=True)
 
     def _fitting(self, status: Sequence[str]) -> str:
         """Returns as much of a status, from its beginning, as a bar's line has room for."""

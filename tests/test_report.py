@@ -25,9 +25,9 @@ from settings import GROUPS
 ROOT = Path(__file__).parent.parent
 COLUMNS = 80
 FLAGS = (
-    *("-env", "Breakout-v0", "--envs", 8, "-m", 2_000, "-pre", 64, "-st", 1_600),
-    *("--train-every", 100, "--seed", 3),
-    *("--eval-every", 1_600, "--eval-episodes", 1, "--eval-epsilon", 0.5),
+    *("-env", "Breakout-v0", "--envs", 8, "-m", 2_000, "-pre", 64, "-st", 800),
+    *("--frame-skip", 16, "--train-every", 100, "--seed", 3),
+    *("--eval-every", 800, "--eval-episodes", 1, "--eval-epsilon", 0.5),
 )
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # A path or a command makes lines longer than 80 columns; it is what follows a name.
@@ -85,8 +85,8 @@ def shown(out: Path) -> str:
 def printed(shown: str) -> str:
     """Gives what the command to go on prints into a pipe, a little further and with curves."""
     command = commands(COLOUR.sub("", shown))["to go on"]
-    assert command[-2:] == ["--steps", "3200"]
-    done = in_a_pipe(*command[2:], "-st", 1_640, "--tensorboard")
+    assert command[-2:] == ["--steps", "1600"]
+    done = in_a_pipe(*command[2:], "-st", 840, "--tensorboard")
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -111,13 +111,13 @@ def test_a_terminal_shows_colours_and_a_bar_with_the_mean_score(shown: str) -> N
     assert f"\x1b[1;36m{GROUPS[0]}\x1b[0m\n" in shown
     assert re.search(r"\x1b\[1m  memory +2,000 transitions +\(given\)\x1b\[0m\n", shown)
     bars = [line for line in lines(shown) if line.startswith("training: |")]
-    assert re.search(r"\| 1\.60k/1\.60k .*, mean score \d\.\d, epsilon 0\.98", bars[-1])
+    assert re.search(r"\| 800/800 .*, mean score \d\.\d, epsilon 0.99", bars[-1])
 
 
 def test_a_pipe_gets_no_control_characters(printed: str) -> None:
     assert printed.replace("\n", "").isprintable()
-    assert "going on after step 1,600 and " in printed
-    assert "training: step 1,640 of 1,640, " in printed
+    assert "going on after step 800 and " in printed
+    assert "training: step 840 of 840, " in printed
 
 
 def test_settings_are_grouped_and_say_where_they_come_from(printed: str) -> None:
@@ -125,7 +125,7 @@ def test_settings_are_grouped_and_say_where_they_come_from(printed: str) -> None
     headings = [line for line in found if not line.startswith(" ")]
     assert headings[: len(GROUPS)] == list(GROUPS)
     assert any(re.fullmatch(r"  memory +2,000 transitions +\(checkpoint\)", each) for each in found)
-    assert any(re.fullmatch(r"  steps +1,640 steps +\(given\)", each) for each in found)
+    assert any(re.fullmatch(r"  steps +840 steps +\(given\)", each) for each in found)
     assert any(re.fullmatch(r"  gamma +0.99 per step", each) for each in found)
 
 
@@ -136,10 +136,10 @@ def test_a_run_ends_with_what_it_came_to(printed: str, out: Path) -> None:
     mean = sum(episode.score or 0 for episode in episodes) / len(episodes)
     [evaluation] = read_evaluations(config.evaluations_path)
     for name, wanted in {
-        "steps": "1,640 of 1,640",
+        "steps": "840 of 840",
         "episodes": f"{len(episodes):,}",
         "mean score": f"{mean:.1f} in the last {len(episodes)} games",
-        "best evaluation": f"{evaluation.mean:.1f} at step 1,600",
+        "best evaluation": f"{evaluation.mean:.1f} at step 800",
         "for comparison": "random play 1.7, a person 30.5",
     }.items():
         assert f"  {name:<18} {wanted}\n" in results

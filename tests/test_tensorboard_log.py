@@ -29,10 +29,11 @@ from run import assemble, make_evaluations, make_tensorboard_log, train
 from run_files import RunFiles
 from tensorboard_log import TensorBoardLog
 
+# Games of few steps, so that some end.
 SETTINGS: dict[str, Any] = {
-    "environment": "Breakout-v0", "envs": 8, "memory": 2_000, "batch": 8, "pretrain": 104,
-    "steps": 2_104, "train_every": 40, "update": 80, "explore_steps": 2_000, "seed": 3,
-    "eval_every": 1_500, "eval_episodes": 1, "eval_epsilon": 0.5, "progress": False,
+    "environment": "Breakout-v0", "envs": 8, "frame_skip": 16, "memory": 2_000, "batch": 8,
+    "pretrain": 104, "steps": 1_104, "train_every": 40, "update": 80, "explore_steps": 2_000,
+    "seed": 3, "eval_every": 800, "eval_episodes": 1, "eval_epsilon": 0.5, "progress": False,
     "tensorboard": True,
 }  # fmt: skip
 MEANS = ("loss", "mean_q", "td_error", "gradient_norm")
@@ -91,12 +92,9 @@ def test_episodes_and_evaluations_are_those_of_the_log(run: Config) -> None:
 def test_the_course_of_learning_is_shown_every_thousand_steps(run: Config) -> None:
     shown = curves(run.tensorboard_path)
     for name in (*(f"learning/{each}" for each in (*MEANS, "epsilon")), "memory/filled"):
-        assert [step for step, _ in shown[name]] == [1_000, 2_000], name
-    epsilons = [value for _, value in shown["learning/epsilon"]]
-    assert epsilons == pytest.approx([0.51392, 0.02392])  # of the last of these steps
-    assert [value for _, value in shown["memory/filled"]] == pytest.approx([0.552, 1.0])
-    assert all(value > 0 for _, value in shown["learning/td_error"])
-    assert all(value > 0 for _, value in shown["learning/gradient_norm"])
+        assert [step for step, _ in shown[name]] == [1_000], name
+    assert shown["learning/epsilon"][0][1] == pytest.approx(0.51392)  # of the last of these steps
+    assert shown["memory/filled"][0][1] == pytest.approx(0.552)
     speeds = [events(run.tensorboard_path).Scalars(f"speed/{name}_per_second")
               for name in ("steps", "updates")]  # fmt: skip
     for steps, updates in zip(*speeds, strict=True):
@@ -127,7 +125,7 @@ def test_a_resumed_run_goes_on_with_the_curves_of_one_never_stopped(
 
 
 def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
-    """Runs to step 1,400, with a checkpoint at 504; returns what the first 1,000 steps learnt."""
+    """Runs to step 1,048, with a checkpoint at 504; returns what the first 1,000 steps learnt."""
     training = assemble(config)
     tensorboard = make_tensorboard_log(config, training)
     assert tensorboard
@@ -149,7 +147,7 @@ def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
             files.log(episodes)
             if training.step == 504:
                 files.finish()
-            if training.step == 1_400:
+            if training.step == 1_048:
                 break
         files.save_weights()
         tensorboard.flush()
