@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 COLUMNS = 80
 FLAGS = (
     *("-env", "Breakout-v0", "--envs", 8, "-m", 2_000, "-pre", 64, "-st", 800),
-    *("--frame-skip", 16, "--train-every", 100, "--seed", 3),
+    *("--frame-skip", 8, "--train-every", 100, "--seed", 3),
     *("--eval-every", 800, "--eval-episodes", 1, "--eval-epsilon", 0.5),
 )
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

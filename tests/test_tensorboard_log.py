@@ -31,7 +31,7 @@ from tensorboard_log import TensorBoardLog
 
 # Games of few steps, so that some end.
 SETTINGS: dict[str, Any] = {
-    "environment": "Breakout-v0", "envs": 8, "frame_skip": 16, "memory": 2_000, "batch": 8,
+    "environment": "Breakout-v0", "envs": 8, "frame_skip": 8, "memory": 2_000, "batch": 8,
     "pretrain": 104, "steps": 1_104, "train_every": 40, "update": 80, "explore_steps": 2_000,
     "seed": 3, "eval_every": 800, "eval_episodes": 1, "eval_epsilon": 0.5, "progress": False,
     "tensorboard": True,
@@ -78,7 +78,7 @@ def test_a_run_without_the_flag_writes_no_curves_and_the_same_log_and_weights(
 
 def test_episodes_and_evaluations_are_those_of_the_log(run: Config) -> None:
     shown, logged = curves(run.tensorboard_path), read_log(run.log_path).episodes
-    assert len(logged) > 5
+    assert len(logged) > 2
     for name in ("score", "reward", "length"):
         wanted = [(episode.steps, getattr(episode, name)) for episode in logged]
         assert shown[f"episode/{name}"] == wanted
