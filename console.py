@@ -1,4 +1,4 @@
-"""What a run has to do with its terminal: how it goes, and when it is asked to stop."""
+"""What the program has to do with its terminal: colours, mistakes, progress and signals."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import os
 import signal
 import sys
 import tempfile
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
+PROGRAM = "dqn_atari.py"
+COLUMNS = 80  # of a line, unless a path or a command takes more
 PLAIN_LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
+# Of a bar: the parts of its line in their order, and the columns that all but the status needs.
+BAR = "{desc}: |{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
+BAR_COLUMNS = 48
+# How a terminal is told to write, after ECMA-48, "Select graphic rendition".
+LOOKS = {"heading": "1;36", "changed": "1", "error": "1;31", "warning": "1;33"}
 
 
 @contextmanager
@@ -61,9 +69,40 @@ class StopSignals:
         self.__exit__()
 
 
+def painted(text: str, look: str, stream: TextIO) -> str:
+    """Returns text as a stream is to show it: in colour on a terminal that has it.
+
+    Args:
+        text: what to show.
+        look: one of `LOOKS`.
+        stream: where it will be written. `NO_COLOR` keeps it plain, see no-color.org.
+    """
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if is_plain or not stream.isatty():
+        return text
+    return f"\x1b[{LOOKS[look]}m{text}\x1b[0m"
+
+
+def folded(text: str) -> str:
+    """Returns text in lines of at most `COLUMNS`, those after the first indented; words stay."""
+    return textwrap.fill(
+        text, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def say_error(text: str) -> None:
+    """Says on stderr, in one line, why the program ends."""
+    _complain("error", text)
+
+
 def warn(text: str) -> None:
     """Says on stderr, above a bar if there is one, that something is wrong and the run goes on."""
-    tqdm.write(f"dqn_atari.py: warning: {' '.join(text.split())}", file=sys.stderr)
+    _complain("warning", text)
+
+
+def _complain(kind: str, text: str) -> None:
+    said = painted(f"{kind}:", kind, sys.stderr)
+    tqdm.write(f"{PROGRAM}: {said} {' '.join(text.split())}", file=sys.stderr)
 
 
 class Progress:
@@ -87,6 +126,8 @@ class Progress:
             total=total,
             initial=initial,
             unit="step",
+            unit_scale=True,
+            bar_format=BAR,
             file=stream,
             disable=not (shown and stream.isatty()),
             dynamic_ncols=True,
@@ -98,10 +139,15 @@ class Progress:
         if self._plain:
             print(f"{what}: from step {initial:,} to {total:,}", file=stream, flush=True)
 
-    def update(self, step: int, status: str = "") -> None:
-        """Shows that `step` has been reached; the last steps of all may be beyond the total."""
+    def update(self, step: int, status: Sequence[str] = ()) -> None:
+        """Shows that `step` has been reached; the last steps of all may be beyond the total.
+
+        Args:
+            step: of the run.
+            status: how it goes, the most important first: a bar shows what there is room for.
+        """
         step = min(step, self._total)
-        self._bar.set_postfix_str(status, refresh=False)
+        self._bar.set_postfix_str(self._fitting(status), refresh=False)
         self._bar.update(step - self._step)
         self._step = step
         now = time.monotonic()
@@ -109,19 +155,28 @@ class Progress:
             self._last_line = now
             rate = (step - self._initial) / max(1e-9, now - self._started)
             left = tqdm.format_interval((self._total - step) / rate)
-            print(
-                f"{self._what}: step {step:,} of {self._total:,}, {rate:.0f} steps/s, "
-                f"{status + ', ' if status else ''}{left} left",
-                file=self._stream,
-                flush=True,
-            )
+            done = f"{self._what}: step {step:,} of {self._total:,}"
+            parts = [done, f"{rate:.0f} steps/s", f"{left} left", *status]
+            # Spaces that do not break keep each part in a line.
+            line = folded(", ".join(part.replace(" ", "\xa0") for part in parts))
+            print(line.replace("\xa0", " "), file=self._stream, flush=True)
+
+    def _fitting(self, status: Sequence[str]) -> str:
+        """Returns as much of a status, from its beginning, as a bar's line has room for."""
+        if self._bar.disable:
+            return ""
+        room = os.get_terminal_size(self._stream.fileno()).columns - BAR_COLUMNS
+        count = len(status)
+        while count and sum(len(f", {part}") for part in status[:count]) > room:
+            count -= 1
+        return ", ".join(status[:count])
 
     def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        tqdm.write(text, file=self._stream)
+        """Prints text above the bar."""
+        tqdm.write(folded(text), file=self._stream)
 
     def say_once(self, text: str) -> None:
-        """Prints a line above the bar, unless it has said it before."""
+        """Prints text above the bar, unless it has said it before."""
         if text not in self._said:
             self._said.add(text)
             self.say(text)

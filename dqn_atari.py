@@ -18,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
-from console import libraries_quiet
+from console import PROGRAM, libraries_quiet, say_error
 from errors import OneLineError
 from presets import PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
@@ -36,7 +36,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+        say_error(message)
+        self.exit(2)
 
 
 class ListPresets(argparse.Action):
@@ -55,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     What is not given on the command line is left out of the result.
     """
     parser = OneLineParser(
-        prog="dqn_atari.py",
+        prog=PROGRAM,
         description="Trains a deep Q-network to play an Atari game, or plays and measures it.",
         epilog="A step is one decision of the agent; frames = steps × frame skip.",
         argument_default=argparse.SUPPRESS,
@@ -188,7 +189,7 @@ def _run(
 
 def _fail(message: str, status: int) -> int:
     """Says in one line what went wrong; returns the exit status."""
-    print(f"dqn_atari.py: error: {' '.join(message.split())}", file=sys.stderr)
+    say_error(message)
     return status
 
 

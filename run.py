@@ -1,4 +1,4 @@
-"""A run from its start to its end: put together, restored and introduced."""
+"""A run from its start to its end: put together and restored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from agent import make_agent
@@ -20,13 +19,13 @@ from evaluation import Evaluations
 from evaluation_log import read_evaluations, write_evaluations
 from files import locked
 from live_view import LiveView
-from machine import mebibytes
 from prefetching import make_prefetcher
 from preprocessing import make_environments, state_shape
+from report import introduction, summary
 from reward_log import RewardLog, cut_back, read_log
 from run_files import RunFiles
 from run_loop import RunLoop
-from settings import ConfigError, describe, shown_by_flag
+from settings import ConfigError, shown_by_flag
 from training import RECENT_GAMES, LinearSchedule, Origin, Training
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def train(
         _check_folder(Path(config.out))
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
             training = assemble(config, changed, checkpoint)
-            _introduce(config, training, origins, checkpoint)
+            print(introduction(config, training, origins, checkpoint, sys.stdout))
             _set_aside_others(config, checkpoint)
             evaluations = make_evaluations(config, training, checkpoint)
             if checkpoint and _is_in_its_folder(config, checkpoint):
@@ -82,10 +81,7 @@ def train(
                 files = RunFiles(config, training, evaluations, log, tensorboard)
                 RunLoop(config, training, evaluations, files, stop, view).run()
         training.close()
-    print(
-        f"step {training.step:,}; weights in {config.weights_path}, log in {config.log_path}, "
-        f"checkpoints in {config.checkpoint_path}"
-    )
+    print(summary(config, training, evaluations, sys.stdout))
     return 0 if stop.received is None else 128 + stop.received
 
 
@@ -123,32 +119,6 @@ def _restore(training: Training, checkpoint: Checkpoint, pretrain_anew: bool) ->
         training.lost.append("the replay memory, which was left out")
     if pretrain_anew or not checkpoint.memory_path:
         training.pretrain_anew()
-
-
-def _introduce(
-    config: Config, training: Training, origins: Mapping[str, str], checkpoint: Checkpoint | None
-) -> None:
-    """Prints the settings, what Keras runs on, what the memory will take, and what is restored."""
-    print(describe(config, origins))
-    devices = ", ".join(keras.distribution.list_devices())
-    print(f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}")
-    memory = training.memory
-    print(
-        f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
-        f"at most {mebibytes(memory.max_nbytes)}"
-    )
-    if not config.replay_checkpoint:
-        print(
-            "checkpoints leave out the replay memory: whoever goes on from one gathers "
-            f"{training.pretrain_steps:,} transitions anew, and gets another run than this one"
-        )
-    if view := LiveView.instructions():
-        print(view)
-    if training.step:
-        print(f"going on after step {training.step:,} and {training.episode:,} episodes")
-    if checkpoint:
-        lost = f" but {' and '.join(training.lost)}" if training.lost else ""
-        print(f"restored from {checkpoint.path}: the whole run{lost}")
 
 
 def make_evaluations(

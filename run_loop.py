@@ -80,7 +80,7 @@ class RunLoop:
     def _train(self) -> None:
         """Learns; logs every episode, evaluates and saves now and then."""
         config, training, files = self._config, self._training, self._files
-        last = "no episode yet"
+        score, number = "no episode yet", []
         with Progress(
             "training", config.steps, training.step, config.progress, sys.stdout
         ) as progress:
@@ -94,15 +94,14 @@ class RunLoop:
                 for episode in episodes:
                     if config.episode_lines:
                         progress.say(_status(training, episode))
-                    last = f"episode {episode.number:,}, mean score {np.mean(training.scores):.1f}"
+                    score = f"mean score {np.mean(training.scores):.1f}"
+                    number = [f"episode {episode.number:,}"]
                 if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
                     files.save_weights()
                 self._evaluate_if_due(progress)
                 files.save_checkpoint_if_due()
-                progress.update(
-                    training.step,
-                    f"{last}, epsilon {training.epsilon:.3f}, loss {training.loss:.4f}",
-                )
+                learning = f"epsilon {training.epsilon:.2f}", f"loss {training.loss:.4f}"
+                progress.update(training.step, [score, *learning, *number])
                 self._warn_of_short_memory(progress)
                 if self._is_stopped():
                     return

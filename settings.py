@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
@@ -131,21 +131,26 @@ def _name(each: Any) -> str:
     return each.metadata["flags"][-1].lstrip("-")
 
 
-def describe(config: Any, origins: Mapping[str, str] = MappingProxyType({})) -> str:
+def describe(
+    config: Any,
+    origins: Mapping[str, str] = MappingProxyType({}),
+    heading: Callable[[str], str] = str,
+    changed: Callable[[str], str] = str,
+) -> str:
     """Returns the settings as the start of a run prints them, a group a paragraph.
 
     Args:
         config: a dataclass whose fields `setting` made.
         origins: where values came from, by the names of fields; what is not in it is a default.
+        heading: makes a group's name stand out.
+        changed: makes a setting that is no default stand out.
     """
-    return "\n".join(_lines(config, origins))
-
-
-def _lines(config: Any, origins: Mapping[str, str]) -> Iterator[str]:
+    lines = []
     for group in GROUPS:
-        yield group
+        lines.append(heading(group))
         for each in fields(config):
             if each.metadata["group"] == group:
                 line = f"  {_name(each):<20} {shown(each, getattr(config, each.name))}"
                 origin = origins.get(each.name)
-                yield f"{line:<48} ({origin})" if origin else line
+                lines.append(changed(f"{line:<48} ({origin})") if origin else line)
+    return "\n".join(lines)

@@ -318,7 +318,8 @@ def test_a_signal_ends_a_run_in_order(number: int, status: int, stage: str, tmp_
     output, errors = process.communicate()
     assert process.returncode == status
     assert errors == ""
-    assert "weights in" in output
+    assert "Breakout-v0, stopped\n" in output
+    assert "Breakout-v0_weights.h5" in output
     weights_file.load(tmp_path / "Breakout-v0_weights.h5", nips_network((84, 84, 4), 4, 0))
     log = tmp_path / "Breakout-v0_log.txt"
     assert log.read_text() == "" or log.read_text().endswith("\n")

@@ -25,13 +25,14 @@ from run import assemble, make_evaluations, make_tensorboard_log, train
 from run_files import RunFiles
 from tensorboard_log import TensorBoardLog
 
+# Games of few steps, so that some end.
 SETTINGS: dict[str, Any] = {
-    "environment": "Breakout-v0", "envs": 4, "memory": 2_000, "batch": 8, "pretrain": 100,
-    "steps": 2_100, "train_every": 40, "update": 80, "explore_steps": 2_000, "seed": 3,
-    "eval_every": 1_500, "eval_episodes": 2, "eval_epsilon": 0.5, "progress": False,
+    "environment": "Breakout-v0", "envs": 8, "frame_skip": 8, "memory": 2_000, "batch": 8,
+    "pretrain": 104, "steps": 1_104, "train_every": 40, "update": 80, "explore_steps": 2_000,
+    "seed": 3, "eval_every": 800, "eval_episodes": 1, "eval_epsilon": 0.5, "progress": False,
     "tensorboard": True,
 }  # fmt: skip
-MEANS = ("loss", "mean_q", "td_error", "gradient_norm", "epsilon")
+MEANS = ("loss", "mean_q", "td_error", "gradient_norm")
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +61,11 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_a_run_without_the_flag_writes_no_curves_and_the_same_log_and_weights(
     run: Config, tmp_path: Path
 ) -> None:
-    without = replace(run, tensorboard=False, out=str(tmp_path))
+    without = replace(run, tensorboard=False, eval_every=0, out=str(tmp_path))
+    without.tensorboard_path.mkdir()  # of an earlier run
     assert train(without) == 0
     assert not without.tensorboard_path.exists()
-    without.best_weights_path.unlink()
+    assert Path(tmp_path, "Breakout-v0_tensorboard.1").exists()
     aside = Path(run.out, "aside")
     run.best_weights_path.rename(aside)
     assert_same(tmp_path, Path(run.out))
@@ -72,7 +74,7 @@ def test_a_run_without_the_flag_writes_no_curves_and_the_same_log_and_weights(
 
 def test_episodes_and_evaluations_are_those_of_the_log(run: Config) -> None:
     shown, logged = curves(run.tensorboard_path), read_log(run.log_path).episodes
-    assert len(logged) > 5
+    assert len(logged) > 2
     for name in ("score", "reward", "length"):
         wanted = [(episode.steps, getattr(episode, name)) for episode in logged]
         assert shown[f"episode/{name}"] == wanted
@@ -85,55 +87,15 @@ def test_episodes_and_evaluations_are_those_of_the_log(run: Config) -> None:
 
 def test_the_course_of_learning_is_shown_every_thousand_steps(run: Config) -> None:
     shown = curves(run.tensorboard_path)
-    for name in (*(f"learning/{each}" for each in MEANS), "memory/filled"):
-        assert [step for step, _ in shown[name]] == [1_000, 2_000], name
-    assert [value for _, value in shown["learning/epsilon"]] == pytest.approx(
-        [0.51, 0.02], abs=2e-3
-    )
-    assert [value for _, value in shown["memory/filled"]] == pytest.approx([0.55, 1.0])
-    assert all(value > 0 for _, value in shown["learning/td_error"])
-    assert all(value > 0 for _, value in shown["learning/gradient_norm"])
+    for name in (*(f"learning/{each}" for each in (*MEANS, "epsilon")), "memory/filled"):
+        assert [step for step, _ in shown[name]] == [1_000], name
+    assert shown["learning/epsilon"][0][1] == pytest.approx(0.51392)  # of the last of these steps
+    assert shown["memory/filled"][0][1] == pytest.approx(0.552)
     speeds = [events(run.tensorboard_path).Scalars(f"speed/{name}_per_second")
               for name in ("steps", "updates")]  # fmt: skip
     for steps, updates in zip(*speeds, strict=True):
         assert updates.value > 0
         assert steps.value / updates.value == pytest.approx(40)
-
-
-def test_means_are_those_of_the_updates_between(run: Config, tmp_path: Path) -> None:
-    config = replace(run, out=str(tmp_path))
-    training = assemble(config)
-    log = make_tensorboard_log(config, training)
-    assert log
-    seen = []
-    note, norms = training.after_update, []
-
-    def note_and_keep(update: Update) -> None:
-        note(update)
-        seen.append(update)
-        norms.append(training.agent.gradient_norm)
-
-    training.after_update = note_and_keep
-    for _ in training.pretrain():
-        pass
-    for _ in training.run():
-        if log.is_due(training.step):
-            break
-    log.add_means(training)
-    log.flush()
-    log.close()
-    training.close()
-    shown = curves(config.tensorboard_path)
-    assert len(seen) == 25
-    for name, wanted in (
-        ("loss", np.mean([each.loss for each in seen])),
-        ("mean_q", np.mean([each.mean_q for each in seen])),
-        ("td_error", np.mean([each.td_errors for each in seen])),
-        ("gradient_norm", np.mean(norms)),
-    ):
-        assert shown[f"learning/{name}"] == [(1_000, pytest.approx(wanted, rel=1e-5))]
-        # The run itself had the same.
-        assert curves(run.tensorboard_path)[f"learning/{name}"][0][1] == pytest.approx(wanted)
 
 
 def test_settings_are_shown_as_text(run: Config) -> None:
@@ -148,37 +110,46 @@ def test_a_resumed_run_goes_on_with_the_curves_of_one_never_stopped(
 ) -> None:
     """Beyond its last checkpoint a killed run leaves points, which TensorBoard is to forget."""
     parted = replace(run, out=str(tmp_path))
-    training = assemble(parted)
-    evaluations = make_evaluations(parted, training)
-    with RewardLog(parted.log_path) as log:
-        tensorboard = make_tensorboard_log(parted, training)
-        files = RunFiles(parted, training, evaluations, log, tensorboard)
-        for _ in training.pretrain():
-            pass
-        for episodes in training.run():
-            files.log(episodes)
-            if training.step == 500:
-                files.finish()
-            if training.step == 1_400:
-                break
-        files.save_weights()
-        tensorboard.flush()
-        files.close()
-    training.close()
+    updates = killed_after_a_checkpoint(parted)
     killed = curves(parted.tensorboard_path)
-    assert [step for step, _ in killed["learning/loss"]] == [1_000]
+    for name in MEANS:
+        mean = np.mean([update[name] for update in updates])
+        assert killed[f"learning/{name}"] == [(1_000, pytest.approx(mean, rel=1e-5))]
     assert main(["-c", str(parted.weights_path), "--out", str(tmp_path), "--no-progress"]) == 0
     assert curves(parted.tensorboard_path) == curves(run.tensorboard_path)
     assert len(list(parted.tensorboard_path.iterdir())) == 2
 
 
-def test_curves_of_an_earlier_run_are_set_aside(run: Config, tmp_path: Path) -> None:
-    earlier = replace(run, out=str(tmp_path)).tensorboard_path
-    earlier.mkdir()
-    (earlier / "events.out.tfevents.1").write_bytes(b"")
-    assert train(replace(run, steps=8, eval_every=0, out=str(tmp_path))) == 0
-    assert (tmp_path / "Breakout-v0_tensorboard.1" / "events.out.tfevents.1").exists()
-    assert len(list(earlier.iterdir())) == 1
+def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
+    """Runs to step 1,048, with a checkpoint at 504; returns what the first 1,000 steps learnt."""
+    training = assemble(config)
+    tensorboard = make_tensorboard_log(config, training)
+    assert tensorboard
+    note, updates = training.after_update, []
+
+    def note_and_keep(update: Update) -> None:
+        note(update)
+        if training.step <= 1_000:
+            values = {**update._asdict(), "gradient_norm": training.agent.gradient_norm}
+            updates.append({**values, "td_error": update.td_errors.mean()})
+
+    training.after_update = note_and_keep
+    with RewardLog(config.log_path) as log:
+        evaluations = make_evaluations(config, training)
+        files = RunFiles(config, training, evaluations, log, tensorboard)
+        for _ in training.pretrain():
+            pass
+        for episodes in training.run():
+            files.log(episodes)
+            if training.step == 504:
+                files.finish()
+            if training.step == 1_048:
+                break
+        files.save_weights()
+        tensorboard.flush()
+        files.close()
+    training.close()
+    return updates
 
 
 @pytest.fixture

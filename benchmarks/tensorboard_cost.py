@@ -1,0 +1,91 @@
+"""Measures what --tensorboard costs: steps a second with it and without, in turns in one run.
+
+    python3 benchmarks/tensorboard_cost.py
+
+Two runs of the same settings and seed (Pong, the defaults) take turns of so many steps each, in
+one process, so that other work on the machine slows both. Each turn with curves is compared with
+the one without beside it; which comes first changes. Curves are written as in a run, every 1,000
+steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from config import Config
+from reward_log import RewardLog
+from run import assemble, make_evaluations, make_tensorboard_log
+from run_files import RunFiles
+
+WARM_UP = 500  # steps
+MEMORY, FIRST_UPDATE, EPSILON = 100_000, 5_000, 0.1
+
+
+def steps_of(config: Config) -> Iterator[int]:
+    """Trains and logs as a run does; yields the steps done."""
+    training = assemble(config)
+    tensorboard = make_tensorboard_log(config, training)
+    with RewardLog(config.log_path) as log:
+        files = RunFiles(config, training, make_evaluations(config, training), log, tensorboard)
+        for _ in training.pretrain():
+            pass
+        for episodes in training.run():
+            files.log(episodes)
+            yield training.step
+
+
+def speed(run: Iterator[int], steps: int) -> float:
+    """Goes on for so many steps; returns the steps per second."""
+    started, first = time.perf_counter(), next(run)
+    step = first
+    while step < first + steps:
+        step = next(run)
+    return (step - first) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Prints the speeds of each turn, and the ratio of the two."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=24, metavar="N")
+    parser.add_argument("--steps", type=int, default=1_000, metavar="N", help="of a turn")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {}
+        for with_curves in (False, True):
+            config = Config(
+                environment="PongNoFrameskip-v4",
+                memory=MEMORY,
+                pretrain=FIRST_UPDATE,
+                start=EPSILON,
+                end=EPSILON,
+                seed=1,
+                tensorboard=with_curves,
+                out=tempfile.mkdtemp(dir=folder),
+            )
+            runs[with_curves] = steps_of(config)
+            speed(runs[with_curves], WARM_UP)
+        ratios = []
+        for turn in range(options.turns):
+            order = (False, True) if turn % 2 else (True, False)
+            speeds = {kind: speed(runs[kind], options.steps) for kind in order}
+            ratios.append(speeds[True] / speeds[False])
+            print(
+                f"turn {turn + 1}: {speeds[True]:.0f} and {speeds[False]:.0f} steps/s", flush=True
+            )
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(f"with --tensorboard / without: median {middle:.3f}, quartiles {low:.3f} and {high:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""What a run prints: its settings at the start; at the end what it came to, and what can follow."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import keras
+import numpy as np
+
+from checkpoint import Checkpoint
+from config import Config
+from console import folded, painted
+from evaluation import Evaluations
+from live_view import LiveView
+from machine import mebibytes
+from published_scores import published_scores
+from settings import describe
+from training import Training
+
+NAME_WIDTH = 18
+GAMES_TO_WATCH = 5
+POINTS_OF_A_PLOT = 20  # at least, if there are as many episodes
+MOST_AVERAGED = 50  # episodes in a point of a plot
+
+
+def introduction(
+    config: Config,
+    training: Training,
+    origins: Mapping[str, str],
+    checkpoint: Checkpoint | None,
+    stream: TextIO,
+) -> str:
+    """Returns what a run begins with: settings, what Keras runs on, the memory, what is restored.
+
+    Args:
+        config: the settings.
+        training: the run, ready.
+        origins: where settings that are no defaults came from, by their names.
+        checkpoint: what the run goes on from.
+        stream: where it will be printed.
+    """
+    look = partial(painted, stream=stream)
+    devices = ", ".join(keras.distribution.list_devices())
+    memory = training.memory
+    lines = [
+        f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}",
+        f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
+        f"at most {mebibytes(memory.max_nbytes)}",
+    ]
+    if not config.replay_checkpoint:
+        lines.append(
+            "checkpoints leave out the replay memory: whoever goes on from one gathers "
+            f"{training.pretrain_steps:,} transitions anew, and gets another run than this one"
+        )
+    if view := LiveView.instructions():
+        lines.append(view)
+    if training.step:
+        lines.append(f"going on after step {training.step:,} and {training.episode:,} episodes")
+    if checkpoint:
+        lost = f" but {' and '.join(training.lost)}" if training.lost else ""
+        lines.append(f"restored from {checkpoint.path}: the whole run{lost}")
+    settings = describe(
+        config,
+        origins,
+        heading=lambda text: look(text, "heading"),
+        changed=lambda text: look(text, "changed"),
+    )
+    return "\n".join([settings, look("machine", "heading"), *map(folded, lines)])
+
+
+def summary(config: Config, training: Training, evaluations: Evaluations, stream: TextIO) -> str:
+    """Returns what a run ends with: what it came to, where its files are, and what to do next."""
+    parts = {
+        f"{config.environment}, {'done' if training.is_over else 'stopped'}": _results(
+            config, training, evaluations
+        ),
+        "files": _files(config),
+        "next": _commands(config, training),
+    }
+    lines = []
+    for heading, rows in parts.items():
+        lines += ["", painted(heading, "heading", stream)]
+        lines += [f"  {name:<{NAME_WIDTH}} {value}" for name, value in rows.items()]
+    return "\n".join(lines)
+
+
+def _results(config: Config, training: Training, evaluations: Evaluations) -> dict[str, str]:
+    """Returns what a run came to, by names."""
+    rows = {
+        "steps": f"{training.step:,} of {config.steps:,}",
+        "episodes": f"{training.episode:,}",
+        "time": duration(training.seconds),
+    }
+    if training.scores:
+        games = len(training.scores)
+        last = "the last game" if games == 1 else f"the last {games:,} games"
+        rows["mean score"] = f"{np.mean(training.scores):,.1f} in {last}"
+    published = published_scores(config.environment)
+    if best := evaluations.best:
+        rows["best evaluation"] = f"{best.mean:,.1f} at step {best.step:,}"
+        if best.human_normalised is not None:
+            rows[""] = f"{best.human_normalised:.0%} of the way from random play to a person"
+    if published:
+        rows["for comparison"] = (
+            f"random play {published.random:,.1f}, a person {published.human:,.1f}"
+        )
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as a person says it, such as 1 h 05 min or 12 s."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02} min"
+    return f"{minutes} min {left:02} s" if minutes else f"{left} s"
+
+
+def _files(config: Config) -> dict[str, str]:
+    """Returns the paths of a run's files by what they hold, where they are there."""
+    paths = {
+        "log": config.log_path,
+        "weights": config.weights_path,
+        "best weights": config.best_weights_path,
+        "evaluations": config.evaluations_path,
+        "checkpoints": config.checkpoint_path,
+        "curves": config.tensorboard_path,
+    }
+    return {what: str(path) for what, path in paths.items() if path.exists()}
+
+
+def _commands(config: Config, training: Training) -> dict[str, str]:
+    """Returns the commands that can follow a run, ready to be pasted, by what they are for."""
+    game = ["-env", config.environment]
+    best = config.best_weights_path if config.best_weights_path.exists() else config.weights_path
+    chosen = [*game, "-c", best]
+    more: list[object] = []
+    if training.step >= config.steps:
+        more += ["--steps", 2 * config.steps]
+    if 0 < config.games <= training.episode:
+        more += ["--games", 2 * config.games]
+    watched = ["-r"] if {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys() else []
+    commands = {
+        "to go on": _command(
+            "dqn_atari.py", *game, "-c", config.weights_path, "--out", config.out, *more
+        ),
+        "to watch it play": _command(
+            "dqn_atari.py", *chosen, "-p", *watched, "--episodes", GAMES_TO_WATCH
+        ),
+        "to evaluate it": _command("dqn_atari.py", *chosen, "--evaluate"),
+    }
+    if training.episode:
+        average = min(MOST_AVERAGED, max(1, training.episode // POINTS_OF_A_PLOT))
+        commands["to plot its log"] = _command(
+            "reward_visualizer.py", "-f", config.log_path, "-a", average, "--out", config.out
+        )
+    if config.tensorboard_path.exists():
+        show = ["-m", "tensorboard.main", "--logdir", config.tensorboard_path]
+        commands["to see its curves"] = _join([sys.orig_argv[0], *show])
+    return commands
+
+
+def _command(program: str, *arguments: object) -> str:
+    """Returns a command that runs one of the programs with the interpreter that runs this one."""
+    path = Path(__file__).with_name(program)
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return _join([sys.orig_argv[0], path, *arguments])
+
+
+def _join(words: Iterable[object]) -> str:
+    return shlex.join(map(str, words))
