@@ -17,6 +17,7 @@ from config import Config
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
 from networks import NETWORKS, NetworkOptions
+from optimizers import make_optimizer
 from targets import LOSSES
 
 
@@ -65,6 +66,7 @@ class Agent:
         self._learner.compile(optimizer=optimizer)
         # So that what it holds is there before the first update.
         optimizer.build(self._learner.trainable_variables)
+        self._gradient_norm = getattr(optimizer, "gradient_norm", None)
         self._greedy = Actor(self.online, algorithm.distribution, seed, noisy=False)
         self._explorer = self._greedy
         if options.noisy:
@@ -120,6 +122,12 @@ class Agent:
         td_errors = ops.convert_to_numpy(self._learner.td_errors)
         return Update(loss, float(accuracy), float(mean_q), td_errors)
 
+    @property
+    def gradient_norm(self) -> float | None:
+        """The norm of all gradients of the last update together; None where it is not observed."""
+        norm = self._gradient_norm
+        return None if norm is None else float(ops.convert_to_numpy(norm))
+
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""
         self._target.set_weights(self.online.get_weights())
@@ -147,11 +155,16 @@ class Agent:
     def _variables(self) -> list[Any]:
         """Both networks, the optimiser and the generators of noise, as Keras variables."""
         optimizer = self._learner.optimizer
+        # The step size is a setting, and may change within a run; so may what is observed.
+        left_out = (optimizer.learning_rate, self._gradient_norm)
         return [
             *self.online.weights,
             *self._target.weights,
-            # The step size is a setting, and may change within a run.
-            *(each for each in optimizer.variables if each is not optimizer.learning_rate),
+            *(
+                variable
+                for variable in optimizer.variables
+                if not any(variable is each for each in left_out)
+            ),
             self._learner.random.state,
             self._explorer.random.state,
         ]
@@ -236,20 +249,3 @@ def make_distribution(config: Config) -> Distribution:
     if config.distribution in ("qr", "iqn"):
         return Quantiles()
     return Mean(LOSSES[config.loss])
-
-
-def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Returns the optimiser that the settings describe."""
-    common: dict[str, Any] = {
-        "learning_rate": config.learning_rate,
-        "epsilon": config.optimizer_epsilon,
-        "global_clipnorm": config.gradient_clip or None,
-    }
-    if config.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(
-            rho=config.rmsprop_decay,
-            momentum=config.rmsprop_momentum,
-            centered=config.rmsprop_centered,
-            **common,
-        )
-    return keras.optimizers.Adam(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **common)

@@ -45,6 +45,7 @@ from files import replacing
 
 MAGIC = b"DQNARRAY"
 VERSION = 1
+KINDS = "biuf"  # of arrays, as NumPy names them: booleans, integers and floats
 SLICE = 2**20  # bytes at a time; still in the processor's cache when they are used a second time
 
 _START = struct.Struct("<8sIQ")  # magic, version, bytes of the header
@@ -230,7 +231,7 @@ class ArrayFile:
             end = self._take_header(json.loads(self._file.read(length)), kind, offset)
         except ArrayFileError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ArrayFileError(f"{path} has a header that no {kind} file has") from error
         whole = end + _CHECKSUM.size
         if size != whole:
@@ -245,6 +246,9 @@ class ArrayFile:
         self.attributes = header["attributes"]
         for each in header["arrays"]:
             array = _Array(offset, np.dtype(each["dtype"]), tuple(each["shape"]))
+            sizes = all(isinstance(size, int) and size >= 0 for size in array.shape)
+            if array.dtype.kind not in KINDS or not sizes:
+                raise ValueError(f"no array is of {array.dtype} and {array.shape}")
             self._arrays[each["name"]] = array
             offset += math.prod(array.shape) * array.dtype.itemsize
         return offset
@@ -271,7 +275,7 @@ def _described(name: str, value: np.ndarray | Sequence[np.ndarray]) -> dict[str,
             raise ValueError(f"{name!r}: {found} cannot be stacked")
         [(dtype, piece_shape)] = alike
         shape = (len(value), *piece_shape)
-    if dtype.kind not in "biuf":
+    if dtype.kind not in KINDS:
         raise ValueError(f"{name!r}: {dtype} cannot be saved, only booleans, integers and floats")
     return {"name": name, "dtype": dtype.newbyteorder("<").str, "shape": shape}
 

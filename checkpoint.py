@@ -27,7 +27,7 @@ from errors import OneLineError
 from files import flush_folder
 from loan import end_loans
 
-VERSION = 1  # of what the files hold
+VERSION = 2  # of what the files hold
 RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 
@@ -89,10 +89,10 @@ def newest(folder: Path, with_memory: bool = True) -> tuple[Checkpoint | None, l
         try:
             with ArrayFile(path / "run", RUN_KIND) as file:
                 found = Checkpoint(path, file.attributes)
-            if found.version > VERSION:
+            if found.version != VERSION:
                 raise ArrayFileError(
-                    f"{path} is of format version {found.version}, and this program reads up to "
-                    f"{VERSION}"
+                    f"{path} is of format version {found.version}, and only version {VERSION} can "
+                    "be read"
                 )
             if with_memory and found.memory_path:
                 with ArrayFile(found.memory_path, MEMORY_KIND):

@@ -331,6 +331,10 @@ class Config(RunPaths):
         10, "--save-every", group="files", unit="episodes", low=1, high=10**9,
         help="episodes between two writings of the weights",
     )  # fmt: skip
+    tensorboard: bool = setting(
+        False, "--tensorboard", group="files",
+        help="write <env id>_tensorboard/, curves that TensorBoard shows",
+    )  # fmt: skip
 
     render: bool = setting(
         False, "-r", "--render", group="watching",

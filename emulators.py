@@ -23,6 +23,7 @@ from games import Game
 
 FRAME_SIZE = 84
 SQUARE_SIZE = 160  # the whole width of the screen
+SAME_SEED = -1  # in place of a seed: the random numbers go on
 MAX_NO_OPS = 30  # emulator frames without action at the start of a game, Mnih et al. 2015
 CROP_HEIGHT, CROP_TOP = 110, 26  # Mnih et al. 2013, section 4.1; which rows, it does not say
 
@@ -53,12 +54,15 @@ class Emulation(NamedTuple):
 
 
 class Emulators(Protocol):
-    """A batch of n games that step together; a start is fixed by its seed."""
+    """A batch of n games that step together, each fixed by its seed and what was done since."""
 
     actions: list[str]  # names, such as NOOP or UPFIRE, of what an action index means
 
     def reset(self, seeds: np.ndarray, mask: np.ndarray) -> Emulation:
         """Starts the games in `mask` ([n] bool) anew, one of `seeds` ([mask.sum()]) for each.
+
+        A seed starts the emulator anew as well; with `SAME_SEED` it goes on, and draws how the new
+        game begins.
 
         Where all skipped frames are wanted, the first of a game stands for all of them.
         """
@@ -206,10 +210,10 @@ class VectorEmulators:
 
 
 class _SeededStart(gymnasium.Wrapper):
-    """Starts a game from a seed just as `VectorEmulators` does: FIRE, then some no-ops.
+    """Starts a game just as `VectorEmulators` does: FIRE, then some no-ops.
 
-    How many no-ops a seed means is the secret of the C++ emulator's random numbers, so one such
-    emulator is asked: the frame that it starts at tells.
+    How many no-ops is the secret of the C++ emulator's random numbers, so one such emulator is
+    asked: the frames that pass until its game has begun tell.
     """
 
     def __init__(self, env: gymnasium.Env, game: Game):
@@ -221,18 +225,30 @@ class _SeededStart(gymnasium.Wrapper):
             noop_max=MAX_NO_OPS,
             use_fire_reset=True,
         )
+        self._reference_frame = 0
         self._has_fire = "FIRE" in env.unwrapped.get_action_meanings()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Brings the emulator to the start that `seed` stands for; the frame is not that one's."""
-        _, info = self._reference.reset(seed=seed)
-        first_frame = int(info["frame_number"][0])
-        # Gymnasium's own reset derives another seed from the one it is given.
+        """Brings the emulator to a new game; the frame is not the one that this starts with.
+
+        Args:
+            seed: what to start the emulator with; `SAME_SEED` lets it go on.
+            options: none.
+        """
         atari = self.env.unwrapped
-        atari.ale.setInt("random_seed", seed)
-        atari.load_game()
+        if seed == SAME_SEED:
+            _, info = self._reference.reset()
+            first_frame = atari.ale.getFrameNumber() - self._reference_frame
+        else:
+            _, info = self._reference.reset(seed=seed)
+            # Gymnasium's own reset derives another seed from the one it is given.
+            atari.ale.setInt("random_seed", seed)
+            atari.load_game()
+            first_frame = 0
+        self._reference_frame = int(info["frame_number"][0])
+        first_frame += self._reference_frame
         frame, info = self.env.reset()
         # Past the environment's own step, because not every game counts a no-op among its actions.
         if self._has_fire:

@@ -14,10 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from config import Config
-from emulators import Emulators, GymnasiumEmulators, VectorEmulators, frame_shape
+from emulators import (
+    SAME_SEED,
+    Emulators,
+    GymnasiumEmulators,
+    VectorEmulators,
+    frame_shape,
+)
 from games import Game, find_game
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
+SEED_STEPS = 1_000  # after which an emulator is given a new seed, at the next end of an episode
 
 
 class Step(NamedTuple):
@@ -32,17 +39,23 @@ class Step(NamedTuple):
 
 
 class History(NamedTuple):
-    """What has brought an emulator to where it is: both kinds get there by it."""
+    """All that was done with an emulator since it was given its seed, which is its state."""
 
-    seed: int  # of the episode's start
-    actions: np.ndarray  # [steps] uint8, indices into the game's actions
+    seed: int
+    actions: np.ndarray  # [T] uint8
+    starts: np.ndarray  # [T + 1] bool, whether a game was started before an action, or after all
+
+    def until(self, step: int) -> History:
+        """Returns it as it was after so many steps."""
+        return History(self.seed, self.actions[:step], self.starts[: step + 1])
 
 
 class AtariEnvironments:
     """n environments that step together, and start anew by themselves when an episode ends.
 
-    All randomness comes from `rng`: it draws the seed of each episode, and a seed with the actions
-    since is the state of an emulator.
+    All randomness comes from `rng`: it draws a seed for each emulator, and a seed with all that was
+    done since is the state of an emulator. A new seed takes ten times as long as a new game with
+    the same one, so a seed lasts for `SEED_STEPS`, and then to the end of the episode.
     """
 
     def __init__(
@@ -99,16 +112,22 @@ class AtariEnvironments:
         self._lengths = np.zeros(count, np.int64)
         self._no_ops = np.zeros(count, np.int64)
         self._round_starts = np.ones(count, bool)
-        # A seed and the actions since are an emulator's state; those of environment i at its length
-        # l are in row l.
+        # Where a step is made of several of the emulators', these go on by themselves after the end
+        # of a game, and each kind in its own way: only a seed makes them alike again.
+        self._seed_steps = 0 if raw else SEED_STEPS
+        # What was done since the seed; for environment i at its age a, in row a.
         self._seeds = np.zeros(count, np.int64)
-        self._actions = np.zeros((self._max_steps, count), np.uint8)
+        self._ages = np.zeros(count, np.int64)
+        most = self._seed_steps + self._max_steps
+        self._actions = np.zeros((most, count), np.uint8)
+        self._starts = np.zeros((most + 1, count), bool)
         self._shown = shown
         self._last_picture: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
         """Starts an episode in every environment; returns its first frames, [n, H, W, p] uint8."""
-        return self._start(np.ones(self.count, bool))
+        everywhere = np.ones(self.count, bool)
+        return self._start(everywhere, everywhere)
 
     def step(self, actions: np.ndarray) -> Step:
         """Takes one step in every environment.
@@ -116,9 +135,10 @@ class AtariEnvironments:
         Args:
             actions: [n] int, indices into the game's actions.
         """
-        self._actions[self._lengths, np.arange(self.count)] = actions
+        self._actions[self._ages, np.arange(self.count)] = actions
         emulation = self._emulators.step(actions)
         self._lengths += 1
+        self._ages += 1
         rewards = clipped(emulation.points, self._reward_clip)
         lost = emulation.lives < self._lives
         self._lives = emulation.lives.copy()
@@ -133,15 +153,18 @@ class AtariEnvironments:
         ends = emulation.over | stalled | (self._lengths >= self._max_steps)
         if self._shown and ends[0]:
             self._last_picture = self.picture()
-        frames = self._start(ends) if ends.any() else emulation.frames
+        frames = emulation.frames
+        if ends.any():
+            frames = self._start(ends, ends & (self._ages >= self._seed_steps))
         return Step(frames, rewards, emulation.points, terminals, ends)
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Returns what all later steps depend on: numbers for JSON, and copies of arrays."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
-        # Without those of earlier episodes: a resumed run has them not, and is to give the same.
-        places = np.arange(self._lengths.max())[:, None]
-        arrays["actions"] = self._actions[: len(places)] * (places < self._lengths)
+        # Without those of earlier seeds: a resumed run has them not, and is to give the same.
+        places = np.arange(self._ages.max() + 1)[:, None]
+        arrays["actions"] = self._actions[: len(places) - 1] * (places[:-1] < self._ages)
+        arrays["starts"] = self._starts[: len(places)] & (places <= self._ages)
         return {"random generator": self._rng.bit_generator.state}, arrays
 
     def set_state(self, numbers: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -154,21 +177,29 @@ class AtariEnvironments:
         self._rng.bit_generator.state = numbers["random generator"]
         for name, array in self._arrays.items():
             array[:] = arrays[name]
-        longest = int(self._lengths.max())
+        longest = int(self._ages.max())
         self._actions[:longest] = arrays["actions"]
+        self._starts[: longest + 1] = arrays["starts"]
+        everywhere = np.arange(self.count)
         emulation = self._emulators.reset(self._seeds, np.ones(self.count, bool))
-        # All end together: a shorter game starts later, and idles before.
-        for time in range(longest):
-            places = time - (longest - self._lengths)
-            starts = (places == 0) & (time > 0)
-            if starts.any():
-                self._emulators.reset(self._seeds[starts], starts)
-            actions = self._actions[places.clip(0), np.arange(self.count)]
-            emulation = self._emulators.step(np.where(places < 0, 0, actions.astype(np.int64)))
-        starts = (self._lengths == 0) & (longest > 0)
-        if starts.any():
-            emulation = self._emulators.reset(self._seeds[starts], starts)
+        # All end together: one with a newer seed is given it later, and idles before.
+        for time in range(longest + 1):
+            places = time - (longest - self._ages)
+            is_seeded = (places == 0) & (time > 0)
+            is_started = is_seeded | ((places > 0) & self._starts[places.clip(0), everywhere])
+            if is_started.any():
+                seeds = np.where(is_seeded, self._seeds, SAME_SEED)[is_started]
+                emulation = self._emulators.reset(seeds, is_started)
+            if time < longest:
+                actions = self._actions[places.clip(0), everywhere].astype(np.int64)
+                emulation = self._emulators.step(np.where(places < 0, 0, actions))
         return emulation.frames
+
+    def history(self, index: int) -> History:
+        """Returns how to bring another emulator to where that of one environment is."""
+        age = self._ages[index]
+        actions, starts = self._actions[:age, index], self._starts[: age + 1, index]
+        return History(int(self._seeds[index]), actions.copy(), starts.copy())
 
     def picture(self) -> np.ndarray:
         """Returns the screen of the first environment, [height, width, 3] uint8 RGB.
@@ -185,11 +216,6 @@ class AtariEnvironments:
         """
         return self._last_picture
 
-    def history(self, index: int) -> History:
-        """Returns what the episode in progress in an environment has come from."""
-        actions = self._actions[: self._lengths[index], index]
-        return History(int(self._seeds[index]), actions.copy())
-
     def close(self) -> None:
         """Frees the emulators."""
         self._emulators.close()
@@ -199,16 +225,24 @@ class AtariEnvironments:
         """What is kept of each environment, [n] each."""
         return {
             "seeds": self._seeds,
+            "ages": self._ages,
             "lengths": self._lengths,
             "lives": self._lives,
             "no-ops": self._no_ops,
             "round starts": self._round_starts,
         }
 
-    def _start(self, mask: np.ndarray) -> np.ndarray:
-        """Starts an episode where `mask` is set; returns the newest frames of all."""
-        self._seeds[mask] = self._rng.integers(2**31, size=int(mask.sum()))
-        emulation = self._emulators.reset(self._seeds[mask], mask)
+    def _start(self, mask: np.ndarray, seeded: np.ndarray) -> np.ndarray:
+        """Starts an episode where `mask` is set, with a new seed where `seeded` is set as well.
+
+        Returns:
+            The newest frames of all, [n, H, W, p] uint8.
+        """
+        self._seeds[seeded] = self._rng.integers(2**31, size=int(seeded.sum()))
+        self._ages[seeded] = 0
+        self._starts[:, seeded] = False
+        emulation = self._emulators.reset(np.where(seeded, self._seeds, SAME_SEED)[mask], mask)
+        self._starts[self._ages, np.arange(self.count)] = mask & ~seeded
         self._lives[mask] = emulation.lives[mask]
         self._lengths[mask] = 0
         self._no_ops[mask] = 0

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
-from agent import make_agent
+from agent import Update, make_agent
 from checkpoint import Checkpoint
 from config import Config
 from console import StopSignals, warn
@@ -24,8 +25,11 @@ from preprocessing import make_environments, state_shape
 from reward_log import RewardLog, cut_back, read_log
 from run_files import RunFiles
 from run_loop import RunLoop
-from settings import ConfigError, describe
+from settings import ConfigError, describe, shown_by_flag
 from training import RECENT_GAMES, LinearSchedule, Origin, Training
+
+if TYPE_CHECKING:
+    from tensorboard_log import TensorBoardLog
 
 SCHEDULE = frozenset({"start", "end", "explore_steps", "pretrain"})
 
@@ -72,8 +76,9 @@ def train(
             if checkpoint and _is_in_its_folder(config, checkpoint):
                 _take_back(config, checkpoint, evaluations)
             sys.stdout.flush()
+            tensorboard = make_tensorboard_log(config, training, checkpoint)
             with RewardLog(config.log_path) as log:
-                files = RunFiles(config, training, evaluations, log)
+                files = RunFiles(config, training, evaluations, log, tensorboard)
                 RunLoop(config, training, evaluations, files, stop, view).run()
         training.close()
     print(
@@ -165,6 +170,27 @@ def make_evaluations(
     return evaluations
 
 
+def make_tensorboard_log(
+    config: Config, training: Training, checkpoint: Checkpoint | None = None
+) -> TensorBoardLog | None:
+    """Returns the curves of a run for TensorBoard, if they are asked for; they see each update."""
+    if not config.tensorboard:
+        return None
+    # It need not be there where it is not asked for.
+    from tensorboard_log import TensorBoardLog
+
+    log = TensorBoardLog(config.tensorboard_path, training.step, shown_by_flag(config))
+    if checkpoint and (state := checkpoint.attributes.get("tensorboard")):
+        log.set_state(state)
+
+    def note(update: Update) -> None:
+        assert training.agent.gradient_norm is not None
+        log.note_update(update, training.agent.gradient_norm)
+
+    training.after_update = note
+    return log
+
+
 def _is_in_its_folder(config: Config, checkpoint: Checkpoint) -> bool:
     """Returns whether a run goes on in the folder that it was in."""
     return checkpoint.path.parent.resolve() == config.checkpoint_path.resolve()
@@ -212,7 +238,12 @@ def _set_aside_others(config: Config, checkpoint: Checkpoint | None) -> None:
     kept = []
     if config.continue_from:
         weights = Path(config.continue_from)
-        beside = (config.log_path, config.evaluations_path, config.best_weights_path)
+        beside = (
+            config.log_path,
+            config.evaluations_path,
+            config.best_weights_path,
+            config.tensorboard_path,
+        )
         kept = [weights, *(weights.parent / path.name for path in beside)]
     if checkpoint:
         kept.append(checkpoint.path.parent)

@@ -1,4 +1,4 @@
-"""What a run writes: its log, its weights, its evaluations and its checkpoints."""
+"""What a run writes: its log, weights, evaluations and checkpoints, and curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from checkpoint import CheckpointWriter, State
 from config import Config
@@ -14,6 +15,9 @@ from evaluation import Evaluations
 from evaluation_log import write_evaluations
 from reward_log import Episode, RewardLog
 from training import Training
+
+if TYPE_CHECKING:
+    from tensorboard_log import TensorBoardLog
 
 # What a run does not go on with: where its files are found, and how it is watched.
 NOT_SAVED = frozenset({"continue_from", "weights_only", "weights_layout", "out"})
@@ -27,11 +31,16 @@ class RunFiles:
     """
 
     def __init__(
-        self, config: Config, training: Training, evaluations: Evaluations, log: RewardLog
+        self,
+        config: Config,
+        training: Training,
+        evaluations: Evaluations,
+        log: RewardLog,
+        tensorboard: TensorBoardLog | None = None,
     ):
-        """Takes what is written: the log, open, and the run with its evaluations."""
+        """Takes what is written: the run with its evaluations; and the logs, open."""
         self._config, self._training, self._log = config, training, log
-        self._evaluations = evaluations
+        self._evaluations, self._tensorboard = evaluations, tensorboard
         self._interval = 60 * config.checkpoint_every
         self._next_checkpoint = time.monotonic() + self._interval
         self._writer = CheckpointWriter(config.checkpoint_path, config.keep)
@@ -43,6 +52,11 @@ class RunFiles:
         """Writes the lines of episodes, and those that could not be written before."""
         self._unlogged.extend(episodes)
         self._attempt("the log", self._write_log)
+        if self._tensorboard:
+            self._tensorboard.add_episodes(episodes)
+            if self._tensorboard.is_due(self._training.step):
+                self._tensorboard.add_means(self._training)
+                self._write_tensorboard()
 
     def save_weights(self) -> None:
         """Writes the newest weights."""
@@ -53,6 +67,9 @@ class RunFiles:
         self._attempt("the evaluations", self._write_evaluations)
         if self._evaluations.best is self._evaluations.all[-1]:
             self._attempt("the best weights", self._write_best_weights)
+        if self._tensorboard:
+            self._tensorboard.add_evaluation(self._evaluations.all[-1])
+            self._write_tensorboard()
 
     def save_checkpoint_if_due(self) -> None:
         """Starts to write a checkpoint if it is time for one."""
@@ -72,6 +89,7 @@ class RunFiles:
             FloatingPointError: the network has diverged.
         """
         self._next_checkpoint = time.monotonic() + self._interval
+        self._write_tensorboard()
         try:
             # It says how far the log goes, so that has to be on the disk before.
             self._write_log()
@@ -85,6 +103,7 @@ class RunFiles:
             "settings": saved_settings(self._config),
             "log": self._log.position,
             "evaluations": self._evaluations.get_state(),
+            "tensorboard": self._tensorboard.get_state() if self._tensorboard else None,
         }
         memory = None
         if self._config.replay_checkpoint:
@@ -114,6 +133,8 @@ class RunFiles:
     def close(self) -> None:
         """Waits for what is being written."""
         self._writer.close()
+        if self._tensorboard:
+            self._tensorboard.close()
 
     def _write_log(self) -> None:
         while self._unlogged:
@@ -128,6 +149,10 @@ class RunFiles:
 
     def _write_evaluations(self) -> None:
         write_evaluations(self._config.evaluations_path, self._evaluations.all)
+
+    def _write_tensorboard(self) -> None:
+        if self._tensorboard:
+            self._attempt("the curves for TensorBoard", self._tensorboard.flush)
 
     def _attempt(self, what: str, write: Callable[[], None]) -> None:
         """Writes something, or notes that it cannot be written."""

@@ -41,6 +41,11 @@ class RunPaths:
         return self._path(CHECKPOINT_ENDING)
 
     @property
+    def tensorboard_path(self) -> Path:
+        """The folder with the curves of the run for TensorBoard."""
+        return self._path("_tensorboard")
+
+    @property
     def run_paths(self) -> tuple[Path, ...]:
         """All files and folders that a run leaves."""
         return (
@@ -49,6 +54,7 @@ class RunPaths:
             self.best_weights_path,
             self.evaluations_path,
             self.checkpoint_path,
+            self.tensorboard_path,
         )
 
     @property

@@ -118,6 +118,19 @@ def shown(each: Any, value: Any) -> str:
     return f"{text} {each.metadata['unit']}".rstrip()
 
 
+def shown_by_flag(config: Any) -> dict[str, str]:
+    """Returns all settings as a person reads them, by their flags' long names without dashes.
+
+    Args:
+        config: a dataclass whose fields `setting` made.
+    """
+    return {_name(each): shown(each, getattr(config, each.name)) for each in fields(config)}
+
+
+def _name(each: Any) -> str:
+    return each.metadata["flags"][-1].lstrip("-")
+
+
 def describe(config: Any, origins: Mapping[str, str] = MappingProxyType({})) -> str:
     """Returns the settings as the start of a run prints them, a group a paragraph.
 
@@ -133,7 +146,6 @@ def _lines(config: Any, origins: Mapping[str, str]) -> Iterator[str]:
         yield group
         for each in fields(config):
             if each.metadata["group"] == group:
-                name = each.metadata["flags"][-1].lstrip("-")
-                line = f"  {name:<20} {shown(each, getattr(config, each.name))}"
+                line = f"  {_name(each):<20} {shown(each, getattr(config, each.name))}"
                 origin = origins.get(each.name)
                 yield f"{line:<48} ({origin})" if origin else line

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent import Agent
+from agent import Agent, Update
 from checkpoint import State, prefixed, under
 from config import Config
 from prefetching import Prefetcher
@@ -89,6 +89,7 @@ class Training:
         self.episode = origin.episode  # the number of the next that ends
         self.epsilon = epsilon(self._count)
         self.loss = 0.0
+        self.after_update: Callable[[Update], None] | None = None  # sees each
         self._earlier_seconds = origin.seconds
         self._started = time.monotonic()
         self.lost: list[str] = []  # what `set_state` could not bring back, and why
@@ -315,6 +316,8 @@ class Training:
         self._batches.update_priorities(batch.indices, update.td_errors)
         self._sums += 1, update.loss, update.accuracy, update.mean_q
         self.loss = update.loss
+        if self.after_update:
+            self.after_update(update)
 
     def _can_learn(self) -> bool:
         return len(self.memory) >= self._config.batch and self.memory.can_sample

@@ -376,6 +376,10 @@ ARRAY = {"name": "a", "dtype": "<f4", "shape": [0]}
         {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "dtype": 7}]},
         {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "shape": 7}]},
         {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "shape": ["a"]}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "shape": [0.0]}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "shape": [-1, 0]}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "dtype": "O"}]},
+        {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "dtype": "f4,f4"}]},
         {"kind": KIND, "attributes": {}, "arrays": [{**ARRAY, "name": []}]},
     ],
 )

@@ -9,9 +9,10 @@ import pytest
 from ale_py import roms
 
 from config import Config
-from emulators import Emulation, Emulators, GymnasiumEmulators, VectorEmulators
+from emulators import SAME_SEED, Emulation, Emulators, GymnasiumEmulators, VectorEmulators
 from games import find_game
 from preprocessing import (
+    SEED_STEPS,
     AtariEnvironments,
     FrameStack,
     Step,
@@ -19,6 +20,8 @@ from preprocessing import (
     make_environments,
     state_shape,
 )
+
+KINDS = VectorEmulators, GymnasiumEmulators
 
 
 def make(
@@ -51,7 +54,8 @@ def repeat(action: int, count: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("environment_id", "count", "num_steps", "settings"),
     [
-        ("Breakout-v0", 2, 250, {"life_loss": "terminal"}),
+        # Past the first seeds.
+        ("Breakout-v0", 2, 1_200, {"life_loss": "terminal"}),
         ("Breakout-v4", 2, 150, {"screen": "crop", "life_loss": "penalty", "no_op_limit": 1}),
         ("Pong-v4", 1, 300, {"frame_skip": 16}),
         ("ALE/Seaquest-v5", 2, 120, {"screen": "crop", "frame_skip": 16, "life_loss": "penalty"}),
@@ -91,6 +95,24 @@ def test_both_emulators_play_bit_identical_games(
         np.testing.assert_array_equal(of_fast, of_shown, err_msg=name)
     if settings.get("frame_skip", 4) > 2:
         assert fast_steps.ends.any()  # or nothing is said of how an episode begins
+    fast.close()
+    shown.close()
+
+
+@pytest.mark.parametrize("game", ["Breakout-v4", "Pooyan-v0", "Tetris-v0"])
+def test_both_emulators_begin_the_next_game_of_a_seed_alike(game: str) -> None:
+    """Some games press keys of their own at a start, and some have no FIRE."""
+    everywhere, same = np.ones(2, bool), np.full(2, SAME_SEED)
+    fast, shown = (kind(find_game(game), 2, 4, "resize") for kind in KINDS)
+    starts = []
+    for seeds in (np.array([3, 4]), same, same, np.array([5, SAME_SEED]), same):
+        emulations = [emulators.reset(seeds, everywhere) for emulators in (fast, shown)]
+        starts.append(emulations[0].frames.tobytes())
+        emulations += [emulators.step(np.array([1, 2])) for emulators in (fast, shown)]
+        for one, other in (emulations[:2], emulations[2:]):
+            np.testing.assert_array_equal(one.frames, other.frames)
+            np.testing.assert_array_equal(one.lives, other.lives)
+    assert len(set(starts)) > 2
     fast.close()
     shown.close()
 
@@ -259,6 +281,42 @@ def test_environments_of_a_batch_start_differently_and_so_do_episodes() -> None:
     environments.close()
 
 
+def test_a_seed_lasts_for_its_steps_and_then_to_the_end_of_the_episode() -> None:
+    environments = make("Breakout-v4", count=2)
+    environments.reset()
+    seeds, age, episodes = [], np.zeros(2, int), np.zeros(2, int)
+    actions = np.random.default_rng(0).integers(4, size=(2_600, 2))
+    for step in steps(environments, actions):
+        age += 1
+        episodes += step.ends
+        renewed = step.ends & (age >= SEED_STEPS)
+        age[renewed] = episodes[renewed] = 0
+        histories = [environments.history(index) for index in range(2)]
+        assert [len(each.actions) for each in histories] == age.tolist()
+        assert [each.starts.sum() for each in histories] == episodes.tolist()
+        seeds += [each.seed for each in histories]
+    environments.close()
+    assert len(set(seeds)) == 2 * 3
+
+
+def test_a_history_brings_another_emulator_to_where_one_is() -> None:
+    environments = make("Breakout-v0", count=3, no_op_limit=3)
+    environments.reset()
+    newest = play(environments, 700).frames[-1, 1]
+    history = environments.history(1)
+    environments.close()
+    assert history.starts.any()
+    other = GymnasiumEmulators(find_game("Breakout-v0"), 1, 4, "resize")
+    alone = np.ones(1, bool)
+    emulation = other.reset(np.array([history.seed]), alone)
+    for action, start in zip(history.actions, history.starts[1:], strict=True):
+        emulation = other.step(np.array([action]))
+        if start:
+            emulation = other.reset(np.array([SAME_SEED]), alone)
+    np.testing.assert_array_equal(emulation.frames[0], newest)
+    other.close()
+
+
 # ---------------------------------------------------------------- rewards and lost lives
 
 
@@ -413,10 +471,11 @@ def test_frames_at_an_end_begin_the_next_episode_and_no_step_is_lost(
         if step.ends[0]:
             break
     assert step.ends[0]
-    # The second episode of the same generator, reached by a reset.
+    # The second game of the same seed, without a step taken in the first.
     expected = make("Breakout-v4", 7, **settings)
     expected.reset()
-    np.testing.assert_array_equal(step.frames, expected.reset())
+    second = expected._emulators.reset(np.array([SAME_SEED]), np.ones(1, bool))
+    np.testing.assert_array_equal(step.frames, second.frames)
     one, other = play(environments, 20, seed=3), play(expected, 20, seed=3)
     assert len({frame.tobytes() for frame in one.frames}) > 5
     for got, wanted in zip(one, other, strict=True):
@@ -636,7 +695,7 @@ def test_no_ops_are_found_by_name_among_all_actions() -> None:
 
 
 def raw_emulators(**settings: object) -> Iterator[Emulators]:
-    for kind in (VectorEmulators, GymnasiumEmulators):
+    for kind in KINDS:
         emulators = kind(find_game("Breakout-v4"), 2, 16, "resize", raw=True, **settings)
         yield emulators
         emulators.close()

@@ -337,11 +337,14 @@ def test_any_damaged_byte_of_a_checkpoint_is_found(half: Path) -> None:
     assert newest(folder)[0]
 
 
-def test_a_checkpoint_of_a_newer_program_is_refused_by_name(
-    half: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", [checkpoints.VERSION - 1, checkpoints.VERSION + 1])
+def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
+    half: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
-    monkeypatch.setattr(checkpoints, "VERSION", 0)
-    with pytest.raises(CheckpointError, match=r"000002 is of format version 1, and .* up to 0"):
+    written = checkpoints.VERSION
+    monkeypatch.setattr(checkpoints, "VERSION", version)
+    expected = rf"000002 is of format version {written}, and only version {version} can be read"
+    with pytest.raises(CheckpointError, match=expected):
         find_checkpoint(given(half))
 
 

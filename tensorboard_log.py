@@ -1,0 +1,188 @@
+"""Curves of a run for TensorBoard: `<env id>_tensorboard/`, over the steps of the run.
+
+    tensorboard --logdir .
+
+shows those of all runs below a folder. Only what the package `tensorboard` brings is used, nothing
+of TensorFlow, so that it works on every Keras backend.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from agent import Update
+from evaluation_log import Evaluation
+from reward_log import Episode
+from training import Training
+
+STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many
+# What TensorBoard has to be told of the format before anything else.
+FILE_VERSION = "brain.Event:2"
+TEXT_PLUGIN = "text"
+COLOURS = 3  # channels of a video's pictures
+# Means of updates by the names of their curves, in the order of `_sums` after their number.
+MEANS = ("loss", "mean_q", "td_error", "gradient_norm")
+
+
+class TensorBoardLog:
+    """Collects what TensorBoard shows, and writes it to a file of its own within a folder.
+
+    What cannot be written is kept for the next attempt, so that no file has half of an event.
+    """
+
+    def __init__(self, folder: Path, step: int, settings: Mapping[str, str]):
+        """Nothing is written yet.
+
+        Args:
+            folder: where to.
+            step: of the run now; TensorBoard will forget what earlier files say of later ones.
+            settings: values as they are read, by name.
+        """
+        self._folder = folder
+        self._file: io.FileIO | None = None
+        self._unwritten = io.BytesIO()
+        self._records = RecordWriter(self._unwritten)
+        self._last_step = step
+        # Since the means were written last: the number of updates, and their sums.
+        self._sums = np.zeros(1 + len(MEANS))
+        self._updates = 0  # those of this process
+        self._clock = (time.monotonic(), step, self._updates)
+        self._add_event(file_version=FILE_VERSION)
+        self._add_event(step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._add_settings(settings, step)
+
+    def note_update(self, update: Update, gradient_norm: float) -> None:
+        """Takes in what an update found, and the norm of its gradients."""
+        self._updates += 1
+        td_error = float(update.td_errors.mean())
+        self._sums += 1, update.loss, update.mean_q, td_error, gradient_norm
+
+    def add_episodes(self, episodes: Iterable[Episode]) -> None:
+        """Adds episodes that have ended."""
+        for episode in episodes:
+            values = {"score": episode.score, "reward": episode.reward, "length": episode.length}
+            self._add_scalars("episode", values, episode.steps)
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Adds an evaluation."""
+        names = ("mean", "median", "human_normalised")
+        values = {name: getattr(evaluation, name) for name in names}
+        self._add_scalars("evaluation", values, evaluation.step)
+
+    def add_video(self, name: str, gif: bytes, height: int, width: int, step: int) -> None:
+        """Adds moving pictures, which TensorBoard shows among images.
+
+        Args:
+            name: of the series that they belong to.
+            gif: a whole GIF file.
+            height: of its pictures, in pixels.
+            width: of its pictures, in pixels.
+            step: of the run.
+        """
+        image = Summary.Image(
+            height=height, width=width, colorspace=COLOURS, encoded_image_string=gif
+        )
+        self._add_summary(Summary.Value(tag=name, image=image), step)
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether the run has passed a multiple of `STEPS_BETWEEN` since the last means."""
+        return step // STEPS_BETWEEN > self._last_step // STEPS_BETWEEN
+
+    def add_means(self, training: Training) -> None:
+        """Adds how the run does: means of the updates since the last ones, speeds, and the rest.
+
+        Speeds are those of the run with all that it does beside learning, evaluations included.
+        """
+        step = training.step
+        count, *sums = self._sums
+        if count:
+            means = {name: total / count for name, total in zip(MEANS, sums, strict=True)}
+            self._add_scalars("learning", means, step)
+        self._sums[:] = 0
+        self._add_scalars("learning", {"epsilon": training.epsilon}, step)
+        memory = training.memory
+        self._add_scalars("memory", {"filled": len(memory) / memory.capacity}, step)
+        started, first_step, first_update = self._clock
+        self._clock = (time.monotonic(), step, self._updates)
+        seconds = max(1e-9, self._clock[0] - started)
+        speeds = {
+            "steps_per_second": (step - first_step) / seconds,
+            "updates_per_second": (self._updates - first_update) / seconds,
+        }
+        self._add_scalars("speed", speeds, step)
+        self._last_step = step
+
+    def flush(self) -> None:
+        """Writes what there is.
+
+        Raises:
+            OSError: it cannot be written, and is kept.
+        """
+        if not self._unwritten.tell():
+            return
+        if not self._file:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # TensorBoard reads a folder's files in the order of their names.
+            name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+            self._file = (self._folder / name).open("ab", buffering=0)
+        size = self._file.tell()
+        left = self._unwritten.getbuffer()
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(size)
+            self._file.seek(size)
+            raise
+        finally:
+            left.release()
+        self._unwritten.seek(0)
+        self._unwritten.truncate()
+
+    def close(self) -> None:
+        """Closes the file; what has not been written is lost."""
+        if self._file:
+            self._file.close()
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what the next means are made of, for JSON."""
+        return {"last step": self._last_step, "sums": self._sums.tolist()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Takes what `get_state` returned."""
+        self._last_step = state["last step"]
+        self._sums[:] = state["sums"]
+
+    def _add_settings(self, settings: Mapping[str, str], step: int) -> None:
+        """Adds a table of the settings, which TensorBoard shows as text."""
+        rows = [f"| {name} | {value} |" for name, value in settings.items()]
+        text = "\n".join(["| setting | value |", "| --- | --- |", *rows])
+        value = Summary.Value(tag="settings")
+        value.metadata.plugin_data.plugin_name = TEXT_PLUGIN
+        value.tensor.dtype = DT_STRING
+        value.tensor.string_val.append(text.encode())
+        self._add_summary(value, step)
+
+    def _add_scalars(self, group: str, values: Mapping[str, float | None], step: int) -> None:
+        for name, value in values.items():
+            if value is not None:
+                self._add_summary(Summary.Value(tag=f"{group}/{name}", simple_value=value), step)
+
+    def _add_summary(self, value: Summary.Value, step: int) -> None:
+        self._add_event(step, summary=Summary(value=[value]))
+
+    def _add_event(self, step: int = 0, **what: Any) -> None:
+        event = Event(wall_time=time.time(), step=step, **what)
+        self._records.write(event.SerializeToString())
