@@ -344,6 +344,16 @@ class Config(RunPaths):
         False, "-p", "--play", group="watching",
         help="play without learning or writing, with --continue or <env id>_weights.h5",
     )  # fmt: skip
+    record: str | None = setting(
+        None, "--record", group="watching", type=str, metavar="DIR",
+        help="with --play, write each game as a video into this folder, as MP4 and as GIF "
+        "(default: none)",
+    )  # fmt: skip
+    overlay: bool = setting(
+        False, "--overlay", group="watching",
+        help="with --record, or --play and --render, show beside the game the Q value of each "
+        "action, what the network sees, and what its values depend on",
+    )  # fmt: skip
     evaluate: bool = setting(
         False, "--evaluate", group="watching",
         help="play without learning or writing, for a table of scores, with --continue or "
@@ -406,6 +416,12 @@ class Config(RunPaths):
             )
         if self.play and self.evaluate:
             raise ConfigError("--play is to watch and --evaluate to measure: give one of them")
+        if self.record is not None and not self.play:
+            raise ConfigError("--record writes the games of --play: give that as well")
+        if self.overlay and not (self.play and (self.render or self.record is not None)):
+            raise ConfigError(
+                "--overlay is drawn beside the games of --play: give that with --render or --record"
+            )
         for flag in ("random", "json"):
             if getattr(self, flag) and not self.evaluate:
                 raise ConfigError(f"--{flag} says how to --evaluate: give that as well")

@@ -11,7 +11,7 @@ import numpy as np
 from agent import Agent
 from config import Config
 from evaluation_log import Evaluation
-from preprocessing import AtariEnvironments, FrameStack, make_environments
+from preprocessing import AtariEnvironments, FrameStack, Step, make_environments
 from published_scores import published_scores
 
 MOST_SIDE_BY_SIDE = 32
@@ -34,7 +34,8 @@ def play_games(
     games: int,
     rng: np.random.Generator,
     epsilon: float = 0.0,
-    after_step: Callable[[], None] | None = None,
+    before_step: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    after_step: Callable[[Step], None] | None = None,
 ) -> Iterator[Game]:
     """Plays whole games, side by side in all environments.
 
@@ -48,8 +49,9 @@ def play_games(
         games: how many to play.
         rng: draws the random actions, so that the agent's own generator stays as it is.
         epsilon: probability of a random action.
-        after_step: is called after each step, before the games that ended with it are given; what
-            it raises ends the play.
+        before_step: is called with the states, [count, H, W, k] uint8, and the actions chosen in
+            them, [count] int64, before each step; what it raises ends the play.
+        after_step: is called with what came of it, before the games that ended are given; the same.
 
     Yields:
         The games, in the order that they end in.
@@ -61,12 +63,15 @@ def play_games(
     started = int(playing.sum())
     scores, lengths = np.zeros(count), np.zeros(count, np.int64)
     while playing.any():
-        step = environments.step(agent.act(stack.states, epsilon, rng=rng))
+        actions = agent.act(stack.states, epsilon, rng=rng)
+        if before_step:
+            before_step(stack.states, actions)
+        step = environments.step(actions)
         stack.push(step.frames, step.ends)
         scores += step.points
         lengths += 1
         if after_step:
-            after_step()
+            after_step(step)
         for index in np.flatnonzero(step.ends & playing):
             yield Game(float(scores[index]), int(lengths[index]), not step.terminals[index])
             playing[index] = started < games
@@ -155,7 +160,7 @@ class Evaluations:
         environments_seed, actions_seed = seed.spawn(2)
         environments = scoring_environments(config, config.eval_episodes, environments_seed)
 
-        def leave_if_stopped() -> None:
+        def leave_if_stopped(_: Step) -> None:
             if is_stopped():
                 raise _StoppedError
 
@@ -168,7 +173,7 @@ class Evaluations:
                     config.eval_episodes,
                     np.random.default_rng(actions_seed),
                     config.eval_epsilon,
-                    leave_if_stopped,
+                    after_step=leave_if_stopped,
                 )
             )
         except _StoppedError:

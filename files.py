@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -41,6 +42,26 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         with suppress(OSError):  # mostly, as it is there no more
             new.unlink()
     flush_folder(path.parent)
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Makes a folder if need be.
+
+    Args:
+        folder: to write in.
+        flag: what names it on the command line.
+
+    Raises:
+        OSError: no file can be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{flag} is no folder to write in ({error.strerror})", str(folder)
+        ) from error
 
 
 def flush_folder(folder: Path) -> None:

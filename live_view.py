@@ -16,7 +16,7 @@ from preprocessing import History
 from window import Window
 
 # A window opened late has all of a game to catch up with, for which the run is not to stand still.
-MOST_STEPS = 8  # played again in one turn of the run
+MOST_STEPS = 16  # played again in one turn of the run
 
 
 class LiveView:

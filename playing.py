@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,17 @@ from agent import make_agent
 from config import Config
 from evaluation import play_games
 from preprocessing import make_environments, state_shape
+from recording import Recording
+from spectator import Spectator
 from window import Window
 
 EMULATOR_FRAMES_PER_SECOND = 60
+# Screen pixels for each of a picture; what the network sees is to be shown as it is.
+WINDOW_SCALE, WINDOW_SCALE_WITH_OVERLAY = 1.5, 1.0
 
 
 def play(config: Config) -> int:
-    """Plays greedy games and prints each score and what they come to. Writes nothing.
+    """Plays greedy games and prints each score and what they come to. Writes nothing but videos.
 
     Args:
         config: the settings; the weights are those of `--continue`, else the newest of the run.
@@ -27,18 +33,43 @@ def play(config: Config) -> int:
     Raises:
         EnvironmentIdError: there is no such game.
         NoDisplayError: a window is asked for, and there is no display.
+        OSError: a video cannot be written.
+        VideoError: a video cannot be made.
         WeightsError: the weights cannot be loaded.
     """
-    window = Window(f"{config.environment}: playing") if config.render else None
+    with ExitStack() as to_close:
+        scores = _play(config, to_close)
+    print(
+        f"{len(scores)} games: mean score {np.mean(scores):.2f}, "
+        f"standard deviation {np.std(scores):.2f}, "
+        f"lowest {min(scores):g}, highest {max(scores):g}"
+    )
+    return 0
+
+
+def _play(config: Config, to_close: ExitStack) -> list[float]:
+    """Plays the games and prints their scores; returns these. See `play`."""
+    speed = Fraction(EMULATOR_FRAMES_PER_SECOND, config.frame_skip)
+    window = recording = None
+    if config.render:
+        scale = WINDOW_SCALE_WITH_OVERLAY if config.overlay else WINDOW_SCALE
+        window = Window(f"{config.environment}: playing", (scale, scale))
+        to_close.callback(window.close)
+        window.wait_until_open()
+    if config.record is not None:
+        recording = Recording(Path(config.record), config.environment, speed)
+        to_close.push(recording)
+    is_watched = bool(window or recording)
     environments_seed, agent_seed = np.random.SeedSequence(config.seed).spawn(2)
     environments = make_environments(
         config,
         # One game at a time is what a person can watch.
-        1 if window else min(config.envs, config.episodes),
+        1 if is_watched else min(config.envs, config.episodes),
         np.random.default_rng(environments_seed),
-        shown=window is not None,
+        shown=is_watched,
         for_scores=True,
     )
+    to_close.callback(environments.close)
     agent = make_agent(
         config,
         state_shape(config.screen, config.frame_stack_size),
@@ -48,11 +79,14 @@ def play(config: Config) -> int:
     weights = Path(config.continue_from or config.weights_path)
     agent.load_weights(weights, config.channels_first)
     print(f"{config.environment}: {config.episodes} greedy games with {weights}", flush=True)
-
-    def show() -> None:
-        if window:
-            window.show(environments.picture(), EMULATOR_FRAMES_PER_SECOND / config.frame_skip)
-
+    spectator = Spectator(
+        environments,
+        agent,
+        window=window,
+        recording=recording,
+        pictures_per_second=speed,
+        overlay=config.overlay,
+    )
     scores = []
     for game in play_games(
         agent,
@@ -60,14 +94,9 @@ def play(config: Config) -> int:
         config.frame_stack_size,
         config.episodes,
         np.random.default_rng(agent_seed),
-        after_step=show,
+        before_step=spectator.before_step if is_watched else None,
+        after_step=spectator.after_step if is_watched else None,
     ):
         scores.append(game.score)
         print(f"game {len(scores)}: score {game.score:g}", flush=True)
-    environments.close()
-    print(
-        f"{len(scores)} games: mean score {np.mean(scores):.2f}, "
-        f"standard deviation {np.std(scores):.2f}, "
-        f"lowest {min(scores):g}, highest {max(scores):g}"
-    )
-    return 0
+    return scores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from config import Config
 from console import StopSignals, warn
 from evaluation import Evaluations
 from evaluation_log import read_evaluations, write_evaluations
-from files import locked
+from files import check_folder, locked
 from live_view import LiveView
 from prefetching import make_prefetcher
 from preprocessing import make_environments, state_shape
@@ -67,7 +66,7 @@ def train(
         WeightsError: the weights cannot be loaded.
     """
     with StopSignals() as stop, LiveView(config) as view:
-        _check_folder(Path(config.out))
+        check_folder(Path(config.out), "--out")
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
             training = assemble(config, changed, checkpoint)
             print(introduction(config, training, origins, checkpoint, sys.stdout))
@@ -169,18 +168,6 @@ def _take_back(config: Config, checkpoint: Checkpoint, evaluations: Evaluations)
         warn(problem)
     if config.evaluations_path.exists():
         write_evaluations(config.evaluations_path, evaluations.all)
-
-
-def _check_folder(folder: Path) -> None:
-    """Makes the folder of the run if need be; raises OSError where no file can be written in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(
-            error.errno, f"--out is no folder to write in ({error.strerror})", str(folder)
-        ) from error
 
 
 def _origin(config: Config) -> Origin:

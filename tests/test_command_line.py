@@ -144,6 +144,10 @@ def test_help_loads_nothing_heavy() -> None:
         ("'two\nlines'", "unrecognized arguments: two lines"),
         ("--checkpoint-every 0", "--checkpoint-every 0.0 is out of range: from 0.001 to"),
         ("--keep 0", "--keep 0 is out of range: from 1 to"),
+        ("--record videos", "--record writes the games of --play: give that as well"),
+        ("--evaluate --record videos", "--record writes the games of --play"),
+        ("-r --overlay", "--overlay is drawn beside the games of --play"),
+        ("-p --overlay", "give that with --render or --record"),
     ],
 )
 def test_wrong_usage_ends_in_one_line_and_status_2(
@@ -382,25 +386,6 @@ def test_rendering_without_a_display_ends_before_anything_is_written(tmp_path: P
     assert errors.count("\n") == 1
     assert "needs a display" in errors
     assert not list(tmp_path.iterdir())
-
-
-def test_a_run_can_be_watched(tmp_path: Path) -> None:
-    environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
-    process = start(*SMALL, "-r", "-st", 40, "--out", tmp_path, env=environment)
-    _, errors = process.communicate()
-    assert (process.returncode, errors) == (0, "")
-
-
-def test_a_watched_run_is_the_same_run(tmp_path: Path) -> None:
-    """The game is played once more to be shown, which must not change what is learnt."""
-    for name, flags in (("watched", ("-r",)), ("not", ())):
-        environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
-        start(*SMALL, *flags, "-st", 1200, "--train-every", 50, "--out", tmp_path / name,
-              env=environment).communicate()  # fmt: skip
-    logs = [(tmp_path / name / "Breakout-v0_log.txt").read_text() for name in ("watched", "not")]
-    watched, not_watched = (re.sub(r"Seconds: \S+", "", log) for log in logs)
-    assert watched.count("\n") >= 1
-    assert watched == not_watched
 
 
 def test_a_terminal_gets_a_progress_line(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Measures what the window of `--render` costs a run, in turns with and without it.
+
+    xvfb-run -a python3 benchmarks/live_window.py     on a machine without a display
+    python3 benchmarks/live_window.py                 on a desktop
+
+Trains with the default settings. After each round it prints the steps a second without the window
+and with it, and in the end the lowest, middle and highest of their ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from config import Config
+from errors import OneLineError
+from live_view import LiveView
+from run import assemble
+from training import Training
+
+WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile
+
+
+def speed(training: Training, turns: Iterator[object], view: LiveView | None, steps: int) -> float:
+    """Returns the steps per second of so many steps, after a warm-up."""
+    run_on(training, turns, view, WARM_UP)
+    started = time.perf_counter()
+    done = run_on(training, turns, view, steps)
+    return done / (time.perf_counter() - started)
+
+
+def run_on(training: Training, turns: Iterator[object], view: LiveView | None, steps: int) -> int:
+    """Trains for so many steps or a few more; returns how many."""
+    first = training.step
+    while training.step < first + steps:
+        next(turns)
+        if view:
+            view.update(training.first_history)
+    return training.step - first
+
+
+def main() -> None:
+    """Prints the speeds and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--environment", default="Pong-v0", metavar="ID")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--steps", type=int, default=1_000, metavar="N", help="of each turn")
+    options = parser.parse_args()
+    config = Config(environment=options.environment, memory=100_000, seed=1, render=True)
+    training = assemble(config)
+    for _ in training.pretrain():
+        pass
+    turns = training.run()
+    run_on(training, turns, None, 2_000)
+    ratios = []
+    for number in range(1, options.rounds + 1):
+        without = speed(training, turns, None, options.steps)
+        try:
+            with LiveView(config) as view:
+                watched = speed(training, turns, view, options.steps)
+        except OneLineError as error:
+            sys.exit(str(error))
+        ratios.append(watched / without)
+        print(
+            f"round {number}: {without:.0f} steps/s without the window, {watched:.0f} with it, "
+            f"ratio {ratios[-1]:.2f}",
+            flush=True,
+        )
+    training.close()
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    print(f"ratio: lowest {low:.2f}, median {middle:.2f}, highest {high:.2f}")
+
+
+if __name__ == "__main__":
+    main()

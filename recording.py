@@ -1,0 +1,68 @@
+"""Games recorded as videos, one after the other."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from files import check_folder
+from video import VideoWriter, gif_writer, mp4_writer
+
+
+class Recording:
+    """Writes each game as an MP4 and a GIF file, which are there once it has ended."""
+
+    def __init__(self, folder: Path, environment_id: str, pictures_per_second: Fraction):
+        """Makes sure that files can be written.
+
+        Args:
+            folder: where to; it is made if need be.
+            environment_id: what the names of the files begin with.
+            pictures_per_second: the speed of the game.
+
+        Raises:
+            OSError: the folder is none to write in.
+        """
+        check_folder(folder, "--record")
+        self._start = folder / environment_id.replace("/", "-")
+        self._rate = pictures_per_second
+        self._games = 0  # that have begun
+        self._writers: list[VideoWriter] = []  # of the game in progress
+        self._files = ExitStack()
+
+    def add(self, picture: np.ndarray) -> None:
+        """Adds a picture, [height, width, 3] uint8 RGB, to the game in progress.
+
+        Raises:
+            OSError: a file cannot be written.
+            VideoError: a video cannot be made.
+        """
+        if not self._writers:
+            self._games += 1
+            for writer, ending in ((mp4_writer, "mp4"), (gif_writer, "gif")):
+                path = self._start.with_name(f"{self._start.name}_game_{self._games}.{ending}")
+                self._writers.append(self._files.enter_context(writer(path, self._rate)))
+        for each in self._writers:
+            each.add(picture)
+
+    def end_game(self) -> None:
+        """Finishes the files of the game; raises what `add` does."""
+        self._writers = []
+        self._files.close()
+
+    def __enter__(self) -> Recording:
+        """Nothing to do: the first picture starts the first file."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Removes what there is of a game that was left in its middle."""
+        self._files.__exit__(kind, error, traceback)
