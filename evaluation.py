@@ -11,7 +11,7 @@ import numpy as np
 from agent import Agent
 from config import Config
 from evaluation_log import Evaluation
-from preprocessing import AtariEnvironments, FrameStack, Step, make_environments
+from preprocessing import AtariEnvironments, FrameStack, History, Step, make_environments
 from published_scores import published_scores
 
 MOST_SIDE_BY_SIDE = 32
@@ -129,6 +129,8 @@ class Evaluations:
         self._config, self._agent = config, agent
         self._last_step = step
         self.all = list(earlier)
+        # How the first game of the newest went, but for its last step.
+        self.first_game: History | None = None
 
     @property
     def best(self) -> Evaluation | None:
@@ -160,9 +162,12 @@ class Evaluations:
         environments_seed, actions_seed = seed.spawn(2)
         environments = scoring_environments(config, config.eval_episodes, environments_seed)
 
-        def leave_if_stopped(_: Step) -> None:
+        first_game = _FirstGame(environments)
+
+        def after_step(step: Step) -> None:
             if is_stopped():
                 raise _StoppedError
+            first_game.note(step)
 
         try:
             games = list(
@@ -173,7 +178,7 @@ class Evaluations:
                     config.eval_episodes,
                     np.random.default_rng(actions_seed),
                     config.eval_epsilon,
-                    after_step=leave_if_stopped,
+                    after_step=after_step,
                 )
             )
         except _StoppedError:
@@ -184,6 +189,7 @@ class Evaluations:
         frames = step * config.frame_skip
         self.all.append(Evaluation(step, frames, seconds, config.eval_epsilon, **summary))
         self._last_step = step
+        self.first_game = first_game.history
         return True
 
     def get_state(self) -> dict[str, Any]:
@@ -194,6 +200,21 @@ class Evaluations:
         """Takes what `get_state` returned."""
         self._last_step = state["last step"]
         self.all = [Evaluation(**each) for each in state["all"]]
+
+
+class _FirstGame:
+    """Keeps the history of the first environment up to the last step but one of its first game."""
+
+    def __init__(self, environments: AtariEnvironments):
+        self._environments = environments
+        self.history: History | None = None
+        self._is_over = False
+
+    def note(self, step: Step) -> None:
+        """Takes in a step of the environments."""
+        self._is_over |= bool(step.ends[0])
+        if not self._is_over:
+            self.history = self._environments.history(0)
 
 
 class _StoppedError(Exception):

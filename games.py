@@ -12,6 +12,7 @@ import gymnasium
 
 from errors import OneLineError
 
+FRAMES_PER_SECOND = 60  # of the console
 # The probability that the emulator repeats the last action instead of the one it is given, as
 # ale-py registers each version (Machado et al. 2018, section 5).
 STICKY_ACTIONS = {"v0": 0.25, "v4": 0.0, "v5": 0.25}

@@ -11,12 +11,12 @@ import numpy as np
 from agent import make_agent
 from config import Config
 from evaluation import play_games
+from games import FRAMES_PER_SECOND
 from preprocessing import make_environments, state_shape
 from recording import Recording
 from spectator import Spectator
 from window import Window
 
-EMULATOR_FRAMES_PER_SECOND = 60
 # Screen pixels for each of a picture; what the network sees is to be shown as it is.
 WINDOW_SCALE, WINDOW_SCALE_WITH_OVERLAY = 1.5, 1.0
 
@@ -49,7 +49,7 @@ def play(config: Config) -> int:
 
 def _play(config: Config, to_close: ExitStack) -> list[float]:
     """Plays the games and prints their scores; returns these. See `play`."""
-    speed = Fraction(EMULATOR_FRAMES_PER_SECOND, config.frame_skip)
+    speed = Fraction(FRAMES_PER_SECOND, config.frame_skip)
     window = recording = None
     if config.render:
         scale = WINDOW_SCALE_WITH_OVERLAY if config.overlay else WINDOW_SCALE

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from checkpoint import CheckpointWriter, State
@@ -13,12 +14,16 @@ from config import Config
 from console import warn
 from evaluation import Evaluations
 from evaluation_log import write_evaluations
+from followed_game import pictures_of
+from games import FRAMES_PER_SECOND
 from reward_log import Episode, RewardLog
 from training import Training
+from video import VideoError, gif_of
 
 if TYPE_CHECKING:
     from tensorboard_log import TensorBoardLog
 
+VIDEO_SECONDS = 60  # of a game, at most
 # What a run does not go on with: where its files are found, and how it is watched.
 NOT_SAVED = frozenset({"continue_from", "weights_only", "weights_layout", "out"})
 
@@ -69,6 +74,7 @@ class RunFiles:
             self._attempt("the best weights", self._write_best_weights)
         if self._tensorboard:
             self._tensorboard.add_evaluation(self._evaluations.all[-1])
+            self._attempt("the video of an evaluation", self._add_video)
             self._write_tensorboard()
 
     def save_checkpoint_if_due(self) -> None:
@@ -153,6 +159,21 @@ class RunFiles:
     def _write_tensorboard(self) -> None:
         if self._tensorboard:
             self._attempt("the curves for TensorBoard", self._tensorboard.flush)
+
+    def _add_video(self) -> None:
+        """Adds the first game of the newest evaluation to what TensorBoard shows."""
+        assert self._tensorboard and self._evaluations.first_game
+        rate = Fraction(FRAMES_PER_SECOND, self._config.frame_skip)
+        most = int(VIDEO_SECONDS * rate)
+        pictures = [*pictures_of(self._config, self._evaluations.first_game, most)]
+        height, width, _ = pictures[0].shape
+        step = self._training.step
+        try:
+            gif = gif_of(pictures, rate)
+        except VideoError as error:
+            warn(f"{error}: the run goes on")
+        else:
+            self._tensorboard.add_video("evaluation/game", gif, height, width, step)
 
     def _attempt(self, what: str, write: Callable[[], None]) -> None:
         """Writes something, or notes that it cannot be written."""

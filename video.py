@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +62,16 @@ def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
         writer = _Gif(container, pictures_per_second)
         yield writer
         writer.finish()
+
+
+def gif_of(pictures: Iterable[np.ndarray], pictures_per_second: Fraction) -> bytes:
+    """Returns pictures as an animated GIF; raises what `gif_writer` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pictures.gif"
+        with gif_writer(path, pictures_per_second) as writer:
+            for picture in pictures:
+                writer.add(picture)
+        return path.read_bytes()
 
 
 @contextmanager

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from outcomes import assert_same, weights_in
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from config import Config
 from dqn_atari import main
+from emulators import GymnasiumEmulators
 from evaluation import Evaluations
 from evaluation_log import Evaluation, read_evaluations
+from followed_game import pictures_of
+from games import find_game
 from published_scores import published_scores
 from reward_log import RewardLog
 from run import assemble, make_evaluations, train
@@ -141,3 +145,37 @@ def test_files_of_an_earlier_run_are_renamed(run: Config, tmp_path: Path) -> Non
     names = {path.name for path in folder.iterdir()}
     assert {"Breakout-v0_evaluations.1.csv", "Breakout-v0_best_weights.1.h5"} <= names
     assert not {"Breakout-v0_evaluations.csv", "Breakout-v0_best_weights.h5"} & names
+
+
+def test_the_first_game_of_an_evaluation_can_be_played_again(run: Config) -> None:
+    training = assemble(run)
+    evaluations = make_evaluations(run, training)
+    assert evaluations.evaluate(240, 1.0, lambda: False)
+    training.close()
+    first = evaluations.first_game
+    assert first
+    seen = [*pictures_of(run, first, 10_000)]
+    assert len(seen) == 1 + len(first.actions)
+    # All lives but the last have been lost, so the screen of Breakout shows one that is left.
+    other = GymnasiumEmulators(find_game(run.environment), 1, run.frame_skip, run.screen)
+    other.reset(np.array([first.seed]), np.ones(1, bool))
+    for action in first.actions:
+        emulation = other.step(np.array([action]))
+        assert not emulation.over
+    np.testing.assert_array_equal(other.picture(), seen[-1])
+    assert emulation.lives == 1
+    other.close()
+
+
+def test_tensorboard_shows_evaluations_with_a_game(run: Config, tmp_path: Path) -> None:
+    watched = replace(run, tensorboard=True, steps=480, out=str(tmp_path))
+    assert train(watched) == 0
+    events = EventAccumulator(str(watched.tensorboard_path))
+    events.Reload()
+    for step, shown in zip((240, 480), events.Images("evaluation/game"), strict=True):
+        assert shown.step == step
+        assert (shown.height, shown.width) == (210, 160)
+        assert shown.encoded_image_string.startswith(b"GIF89a")
+    means = [scalar.value for scalar in events.Scalars("evaluation/mean")]
+    written = [each.mean for each in read_evaluations(watched.evaluations_path)]
+    assert means == pytest.approx(written)
