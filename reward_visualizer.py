@@ -150,9 +150,9 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         SystemExit: with 2 where the arguments are wrong, with 0 after the help.
     """
+    parser = _parser()
+    options = parser.parse_args(argv)
     try:
-        parser = _parser()
-        options = parser.parse_args(argv)
         if problem := _problem(options):
             parser.error(problem)
         _draw(options)
@@ -167,7 +167,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename:
             problem = f"can't write {shown(error.filename)}: {error.strerror}"
-            problem += "; --out names a folder that takes files"
+            right = "--dashboard names a page in a" if options.dashboard else "--out names a"
+            problem += f"; {right} folder that takes files"
         else:
             problem = f"can't write the output: {error.strerror}"
         # What is still buffered would fail once more when Python ends.
