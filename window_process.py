@@ -87,7 +87,7 @@ class Screen:
         on_linux = sys.platform.startswith("linux")
         if on_linux and not chosen and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             raise DisplayError(NO_DISPLAY)
-        # Without a GPU, OpenGL would be reckoned by the cores that training needs.
+        # Without a GPU, OpenGL takes seven times as much of the cores that training needs.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         # pygame greets on stdout when it is imported.
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
