@@ -17,8 +17,10 @@ from compiled import compiled_updates, compiled_values
 from config import Config
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
-from networks import NETWORKS, NetworkOptions
+from machine import has_bfloat16
+from networks import NETWORKS, NetworkOptions, computing_in
 from optimizers import make_optimizer
+from settings import ConfigError
 from targets import LOSSES
 
 
@@ -46,6 +48,7 @@ class Agent:
         optimizer: keras.optimizers.Optimizer,
         batch_size: int,
         rng: np.random.Generator,
+        precision: str = "float32",
     ):
         """Makes both networks, with the same weights.
 
@@ -58,10 +61,12 @@ class Agent:
             optimizer: makes the updates.
             batch_size: B, transitions in each update.
             rng: draws the first weights, the random actions and the seeds of noise.
+            precision: that the networks compute in; see `networks.computing_in`.
         """
         seed = int(rng.integers(2**31 - 100))
-        self.online = network(state_shape, num_actions, seed, options)
-        self._target = network(state_shape, num_actions, seed, options)
+        with computing_in(precision):
+            self.online = network(state_shape, num_actions, seed, options)
+            self._target = network(state_shape, num_actions, seed, options)
         self.num_actions = num_actions
         self._rng = rng
         self._batch_size = batch_size
@@ -222,7 +227,18 @@ def make_agent(
     num_actions: int,
     rng: np.random.Generator,
 ) -> Agent:
-    """Returns the agent that the settings describe, for such states and so many actions."""
+    """Returns the agent that the settings describe, for such states and so many actions.
+
+    Raises:
+        ConfigError: the machine cannot compute in the precision that is asked for.
+    """
+    if config.precision == "bfloat16" and not (
+        has_bfloat16() or keras.distribution.list_devices("gpu")
+    ):
+        raise ConfigError(
+            "--precision bfloat16 needs a GPU or a processor with avx512_bf16 or amx_bf16, and "
+            "this machine has neither: leave it out"
+        )
     return Agent(
         state_shape,
         num_actions,
@@ -247,6 +263,7 @@ def make_agent(
         optimizer=make_optimizer(config),
         batch_size=config.batch,
         rng=rng,
+        precision=config.precision,
     )
 
 

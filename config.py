@@ -242,6 +242,11 @@ class Config(RunPaths):
         help="brings the pixels from 0-255 to 0-1",
         fixed=True,
     )  # fmt: skip
+    precision: str = setting(
+        "float32", "--precision", group="network", choices=("float32", "bfloat16"),
+        help="what the layers compute in; bfloat16 is faster, and coarser, and needs a processor "
+        "with avx512_bf16 or amx_bf16, or a GPU; weights and values stay float32",
+    )  # fmt: skip
     dueling: bool = setting(
         False, "--dueling", group="network",
         help="the state's value and the actions' advantages have layers of their own",

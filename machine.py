@@ -34,6 +34,16 @@ def available_memory() -> int:
     return max(0, min([free, *_container_rooms(Path("/")), *_address_space_rooms()]))
 
 
+def has_bfloat16(root: Path = Path("/")) -> bool:
+    """Returns whether the processor multiplies bfloat16 numbers by itself, as far as Linux tells.
+
+    Args:
+        root: the folder with `proc`.
+    """
+    flags = {word for line in _lines(root / "proc/cpuinfo") for word in line.split()}
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
 def mebibytes(count: int) -> str:
     """Returns a number of bytes as a person reads it."""
     return f"{count / 2**20:,.0f} MiB"

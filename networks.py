@@ -16,7 +16,8 @@ A network that takes states alone takes them without a name. The first weights a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +181,9 @@ class _Builder:
         if self._options.dueling:
             features = Fork()(features)
             value = self._outputs(features, units, 1, "state_")
-            outputs = Duel()([value, self._outputs(features, units, num_actions, "")])
+            advantages = self._outputs(features, units, num_actions, "")
+            with computing_in("float32"):
+                outputs = Duel()([value, advantages])
         else:
             outputs = self._outputs(features, units, num_actions, "")
         inputs = self._inputs if len(self._inputs) > 1 else self._inputs["states"]
@@ -193,12 +196,14 @@ class _Builder:
             hidden = layers.LayerNormalization()(hidden)
         hidden = layers.Activation(self._options.hidden_activation)(hidden)
         name = f"{prefix}values"
-        if self._options.fractions:
-            return layers.Permute((2, 1))(self._dense(hidden, rows, name))
-        outputs = self._dense(hidden, rows * self._options.outputs, name)
-        if self._options.outputs > 1:
-            outputs = layers.Reshape((rows, self._options.outputs))(outputs)
-        return outputs
+        # What TD errors are differences of is not rounded to few digits, whatever the precision.
+        with computing_in("float32"):
+            if self._options.fractions:
+                return layers.Permute((2, 1))(self._dense(hidden, rows, name))
+            outputs = self._dense(hidden, rows * self._options.outputs, name)
+            if self._options.outputs > 1:
+                outputs = layers.Reshape((rows, self._options.outputs))(outputs)
+            return outputs
 
     def _dense(self, x: Any, units: int, name: str) -> Any:
         if not self._options.noisy:
@@ -224,6 +229,20 @@ class _Builder:
             name="embedding",
         )(CosineEmbedding()(fractions))
         return layers.Multiply()([layers.Reshape((1, features.shape[-1]))(features), embedding])
+
+
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Lets the layers that are made in this context compute in "float32" or "bfloat16".
+
+    Their weights are float32 all the same, and so is what a network gives.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {

@@ -42,7 +42,15 @@ class FallingBall:
 
     def step(self, actions: np.ndarray) -> Step:
         """Takes one step in every game by `actions`, [n] int."""
+        self.send(actions)
+        return self.receive()
+
+    def send(self, actions: np.ndarray) -> None:
+        """Moves the paddles."""
         self._paddle = np.clip(self._paddle + actions - STAY, 0, COLUMNS - PADDLE)
+
+    def receive(self) -> Step:
+        """Lets the balls fall by a step."""
         self._steps_left -= 1
         ends = self._steps_left == 0
         caught = (self._paddle <= self._ball) & (self._ball < self._paddle + PADDLE)

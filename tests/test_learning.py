@@ -12,6 +12,7 @@ from falling_ball import BEST_SCORE, CELL, PADDLE, STAY, STEPS, FallingBall
 from agent import Agent, make_agent
 from config import Config
 from evaluation import play_games
+from machine import has_bfloat16
 from prefetching import make_prefetcher
 from presets import PRESETS
 from training import LinearSchedule, Origin, Training
@@ -38,6 +39,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "explore_steps": 800,
     },
     "wide, layer normalization": {"network_width": 2, "normalization": "layer"},
+    **({"bfloat16": {"precision": "bfloat16"}} if has_bfloat16() else {}),
     "averaged target, rescaled values": {"target_averaging": 0.02, "value_rescaling": True},
 }
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from network_layers import CosineEmbedding, Duel, Fork, NoisyDense, SpectralConv2D
-from networks import NETWORKS, NetworkOptions
+from networks import NETWORKS, NetworkOptions, computing_in
 
 SMALL = (44, 44, 4)
 
@@ -238,3 +238,17 @@ def test_embedding_is_of_cosines() -> None:
     np.testing.assert_allclose(embedded[0, 0], 1)
     np.testing.assert_allclose(embedded[0, 1, :4], [1, 0, -1, 0], atol=1e-5)
     np.testing.assert_allclose(embedded[0, 2, :3], [1, -1, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_compute_in_the_precision_asked_for_and_values_do_not(name: str) -> None:
+    for options in ({}, {"noisy": True, "dueling": True, "fractions": True}):
+        with computing_in("bfloat16"):
+            network = make(name, **options)
+        assert keras.config.dtype_policy().name == "float32"
+        assert {weight.dtype for weight in network.weights} == {"float32"}
+        kinds = {layer.name: layer.compute_dtype for layer in network.layers}
+        assert {kind for layer, kind in kinds.items() if "conv2d" in layer} == {"bfloat16"}
+        assert kinds["hidden"] == "bfloat16"
+        assert kinds["values"] == "float32"
+        assert network.outputs[0].dtype == "float32"
