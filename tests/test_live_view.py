@@ -53,7 +53,7 @@ def steps_of(
 
 
 class Pair(NamedTuple):
-    """The same two games with the emulators of training and with those that are shown."""
+    """The same game with the emulators of training and with those that are shown."""
 
     config: Config
     fast: AtariEnvironments
@@ -63,7 +63,7 @@ class Pair(NamedTuple):
 @pytest.fixture(params=["Breakout-v0", "Pong-v4"])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     config = Config(environment=request.param, frame_skip=50, nothing=3)
-    pair = Pair(config, environments_of(config, 2, False), environments_of(config, 2, True))
+    pair = Pair(config, environments_of(config, 1, False), environments_of(config, 1, True))
     yield pair
     pair.fast.close()
     pair.shown.close()
