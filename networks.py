@@ -222,12 +222,15 @@ class _Builder:
         """
         fractions = keras.Input((None,), name="fractions")
         self._inputs["fractions"] = fractions
+        # Rounded to few digits, the higher frequencies would make noise of them.
+        with computing_in("float32"):
+            cosines = CosineEmbedding()(fractions)
         embedding = layers.Dense(
             features.shape[-1],
             activation="relu",
             kernel_initializer=GlorotUniform(next(self._seeds)),
             name="embedding",
-        )(CosineEmbedding()(fractions))
+        )(cosines)
         return layers.Multiply()([layers.Reshape((1, features.shape[-1]))(features), embedding])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from array_file import save
-from checkpoint import RUN_KIND
+from checkpoint import RUN_KIND, VERSION
 from config import Config
 from evaluation_log import Evaluation, write_evaluations
 from reward_log import Episode, format_episode
@@ -47,7 +47,7 @@ def write_run(
     """Writes log, checkpoint and evaluations of a run; returns the log."""
     config = Config(environment=environment, out=str(folder), **settings)  # type: ignore[arg-type]
     log = write_log(config.log_path, [episode(n, score) for n, score in enumerate(scores)])
-    attributes = {"settings": saved_settings(config), "version": 1, "memory saved": False}
+    attributes = {"settings": saved_settings(config), "version": VERSION, "memory saved": False}
     (config.checkpoint_path / "000001").mkdir(parents=True)
     path = config.checkpoint_path / "000001" / "run"
     save(path, RUN_KIND, attributes, {"weights": np.zeros(3)})

@@ -369,7 +369,7 @@ def test_an_emulator_that_fails_ends_in_one_line_and_status_1(
     def fail(*_: object) -> None:
         raise RuntimeError("the ROM is\nno more")
 
-    monkeypatch.setattr(AtariVectorEnv, "step", fail)
+    monkeypatch.setattr(AtariVectorEnv, "recv", fail)
     arguments = ["-m", "2000", "--envs", "4", "-c", str(pong_weights), "--out", str(tmp_path)]
     assert main(arguments + [mode] * (mode != "train")) == 1
     error = capsys.readouterr().err

@@ -200,7 +200,7 @@ def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
     config, _ = make_config(given(half, learning_rate=0.0625), found)
     training = assemble(config, frozenset({"learning_rate"}), found)
     training.close()
-    assert float(training.agent._learner.optimizer.learning_rate.numpy()) == 0.0625
+    assert float(training.agent._optimizer.learning_rate.numpy()) == 0.0625
 
 
 def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
