@@ -32,10 +32,7 @@ def compiled_updates(
 
 
 def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from states, [n, H, W, k] uint8, to values, [n, A] float32.
-
-    It compiles once for each n.
-    """
+    """Returns a function from states, [n, H, W, k] uint8, to values, [n, A] float32."""
     make = _jax_values if keras.backend.backend() == "jax" else _tensorflow_values
     return make(actor)
 
@@ -113,7 +110,13 @@ def _jax_updates(
 def _tensorflow_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
 
-    values = tf.function(lambda states: actor(states), autograph=False)
+    states, *_ = actor.network.inputs
+    # For any number of states, compiled once.
+    values = tf.function(
+        lambda states: actor(states),
+        autograph=False,
+        input_signature=[tf.TensorSpec(states.shape, "uint8")],
+    )
     return lambda states: values(states).numpy()
 
 

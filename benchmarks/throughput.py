@@ -4,6 +4,8 @@
     python3 benchmarks/throughput.py                  5 rounds of 3,000 steps each
     python3 benchmarks/throughput.py --rounds 3 --steps 1000
     python3 benchmarks/throughput.py --contenders "ours, unpacked frames" "ours, our defaults"
+    python3 benchmarks/throughput.py --growth         how it grows, from our defaults
+
 
 All play PongNoFrameskip-v4 with an epsilon of 0.1. The peers' setting is the network of 2015,
 batches of 32, an update every 4 steps, uniform replay of 100,000 transitions, one-step targets from
@@ -20,7 +22,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
@@ -30,6 +34,12 @@ GAME = "PongNoFrameskip-v4"
 # Before the first update the memory learns how to pack frames, once in a run.
 MEMORY, FIRST_UPDATE, WARM_UP, EPSILON = 100_000, 5_000, 500, 0.1
 PEERS = {"network": "nature", "double": False, "n_step": 1, "batch": 32, "train_every": 4}
+GROWTH: dict[str, tuple[Any, ...]] = {
+    "envs": (1, 2, 4, 8, 16, 32),
+    "batch": (32, 64, 128, 256, 512),
+    "memory": (10_000, 100_000, 1_000_000),
+    "network": ("nips", "nature", "impala"),
+}
 
 
 def ours(steps: int, **settings: object) -> float:
@@ -37,15 +47,15 @@ def ours(steps: int, **settings: object) -> float:
     from config import Config
     from run import assemble
 
-    config = Config(
-        environment=GAME,
-        memory=MEMORY,
-        pretrain=FIRST_UPDATE,
-        start=EPSILON,
-        end=EPSILON,
-        seed=1,
-        **settings,  # type: ignore[arg-type]
-    )
+    common = {
+        "environment": GAME,
+        "memory": MEMORY,
+        "pretrain": FIRST_UPDATE,
+        "start": EPSILON,
+        "end": EPSILON,
+        "seed": 1,
+    }
+    config = Config(**{**common, **settings})  # type: ignore[arg-type]
     training = assemble(config)
     for _ in training.pretrain():
         pass
@@ -100,9 +110,18 @@ CONTENDERS: dict[str, Callable[[int], float]] = {
     "Stable-Baselines3, peers' setting": stable_baselines3,
     "ours, peers' setting": lambda steps: ours(steps, **PEERS),
     "ours, peers' setting, 1 environment": lambda steps: ours(steps, envs=1, **PEERS),
+    "ours, peers' setting, bfloat16": lambda steps: ours(steps, precision="bfloat16", **PEERS),
     "ours, our defaults": lambda steps: ours(steps),
+    "ours, our defaults, bfloat16": lambda steps: ours(steps, precision="bfloat16"),
     "ours, unpacked frames": lambda steps: ours(steps, frame_codec="none"),
     "ours, by priority": lambda steps: ours(steps, priority_exponent=0.5),
+}
+GROWN: dict[str, Callable[[int], float]] = {
+    f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}": partial(
+        ours, **{name: value}
+    )
+    for name, values in GROWTH.items()
+    for value in values
 }
 
 
@@ -125,12 +144,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--steps", type=int, default=3_000, metavar="N")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
-    parser.add_argument("--measure", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--growth", action="store_true", help="how it grows, in place of these")
+    parser.add_argument("--measure", choices=CONTENDERS | GROWN, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(CONTENDERS[options.measure](options.steps))
+        print((CONTENDERS | GROWN)[options.measure](options.steps))
         return
-    speeds: dict[str, list[float]] = {name: [] for name in options.contenders}
+    chosen = ["ours, our defaults", *GROWN] if options.growth else options.contenders
+    speeds: dict[str, list[float]] = {name: [] for name in chosen}
     for number in range(options.rounds):
         for name in speeds:
             speeds[name].append(measure(name, options.steps))

@@ -196,4 +196,6 @@ def test_page_of_the_real_run_tells_the_scores_of_the_readme(tmp_path: Path) -> 
     page = make_page(tmp_path, ROOT / "res" / "pong" / "Pong-v4_log.txt")
     assert "Pong-v4: last 100 games 5.1" in page.words
     assert "1,197,328 steps, 1.7 hours" in page.words
-    assert len(page.source) < 500_000
+    # Beside the log lies a video of its agent.
+    video = ROOT / "res" / "pong" / "Pong-v4_game_1.gif"
+    assert len(page.source) < 500_000 + 4 / 3 * video.stat().st_size

@@ -18,8 +18,8 @@ COMMON = [
     *["-env", "Breakout-v0", "-m", "6000", "-b", "8", "-pre", "2000", "-u", "200", "-exs", "1000"],
     *["--seed", "5", "--checkpoint-every", "0.002"],
 ]
-UNIFORM = [*COMMON, "--envs=8", "-st=2400", "--train-every=16"]
-NOISY = [*COMMON, "--envs=1", "-st=1200", "--train-every=8", "--noisy", "--priority-exponent=0.5"]
+UNIFORM = [*COMMON, "--envs=8", "-st=1600", "--train-every=16"]
+NOISY = [*COMMON, "--envs=1", "-st=800", "--train-every=8", "--noisy", "--priority-exponent=0.5"]
 
 
 class Run:

@@ -38,7 +38,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "steps": 1_600,
         "explore_steps": 800,
     },
-    "wide, layer normalization": {"network_width": 2, "normalization": "layer", "steps": 6_400},
+    "wide, layer normalization": {
+        "network_width": 2,
+        "normalization": "layer",
+        "learning_rate": 5e-4,
+    },
     **({"bfloat16": {"precision": "bfloat16"}} if has_bfloat16() else {}),
     "averaged target, rescaled values": {"target_averaging": 0.02, "value_rescaling": True},
 }

@@ -130,7 +130,7 @@ def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
     def note_and_keep(update: Update) -> None:
         note(update)
         if training.step <= 1_000:
-            values = {**update._asdict(), "gradient_norm": training.agent.gradient_norm}
+            values = update._asdict()
             updates.append({**values, "td_error": update.td_errors.mean()})
 
     training.after_update = note_and_keep

@@ -1,0 +1,254 @@
+"""Says where the time of a training step goes, and how near an update is to the machine's limits.
+
+    python3 benchmarks/where_time_goes.py                        our defaults
+    python3 benchmarks/where_time_goes.py --network nature --precision bfloat16
+    python3 benchmarks/where_time_goes.py --efficiency           batches of 32 to 256
+
+The loop is the program's own, on Pong, with a clock around each of its parts. What goes on in the
+background while another part runs is not seen, only the waiting for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from agent import Agent, make_agent
+from batch import Batch
+from config import Config
+from learner import Learner
+from run import assemble
+
+WARM_UP, STEPS = 800, 4_000
+REPEATS = 40
+STATE = (84, 84, 4)
+MATRIX = 2_048
+COPIED = 256 << 20  # bytes
+# The parts of a step: of the training loop, the object and the method that are timed.
+PARTS = {
+    "choosing actions": ("agent", "act"),
+    "sending them to the emulators": ("_environments", "send"),
+    "waiting for batches": ("_batches", "take"),
+    "updates": ("agent", "learn"),
+    "copies to the target network": ("agent", "copy_to_target"),
+    "waiting for the emulators": ("_environments", "receive"),
+    "remembering": ("_batches", "append"),
+    "priorities": ("_batches", "update_priorities"),
+    "episodes for the log": (None, "_finish_episodes"),
+}
+
+
+def best_time(work: Callable[[], object]) -> float:
+    """Returns the median seconds that something takes."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def peak(precision: str) -> float:
+    """Returns the GFLOP/s of a product of two large matrices."""
+    matrix = tf.cast(tf.random.normal((MATRIX, MATRIX)), precision)
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
+    product()
+    return 2 * MATRIX**3 / best_time(lambda: product().numpy()) / 1e9
+
+
+def bandwidth() -> float:
+    """Returns the GB/s of a copy in memory, read and written bytes counted."""
+    source = np.ones(COPIED, np.uint8)
+    target = np.empty_like(source)
+    return 2 * COPIED / best_time(lambda: np.copyto(target, source)) / 1e9
+
+
+def multiplications(network: keras.Model) -> tuple[int, int]:
+    """Returns the multiplications for one state, in all layers and in the first of them."""
+    counts = []
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            _, height, width, _ = layer.output.shape
+            counts.append(height * width * int(np.prod(layer.kernel.shape)))
+        elif isinstance(layer, keras.layers.Dense):
+            counts.append(int(np.prod(layer.kernel.shape)))
+    return sum(counts), counts[0]
+
+
+def update_flop(agent: Agent, config: Config) -> int:
+    """Returns the floating-point operations of an update, those of matrix products alone.
+
+    Forward in the online and in the target network, twice as much backward, but for the first
+    layer, whose input needs no gradient; and once more forward for Double DQN.
+    """
+    every, first = multiplications(agent.online)
+    passes = 5 if config.double else 4
+    return 2 * config.batch * (passes * every - first)
+
+
+def some_batch(size: int) -> Batch:
+    """Returns transitions of random numbers."""
+    rng = np.random.default_rng(1)
+    return Batch(
+        s_tm1=rng.integers(256, size=(size, *STATE), dtype=np.uint8),
+        a_tm1=rng.integers(6, size=size).astype(np.int32),
+        r_t=rng.normal(size=size).astype(np.float32),
+        discount_t=np.full(size, 0.97, np.float32),
+        s_t=rng.integers(256, size=(size, *STATE), dtype=np.uint8),
+        indices=np.arange(size),
+        weights=np.ones(size, np.float32),
+    )
+
+
+def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
+    """Returns the seconds of what an update is made of, each compiled alone."""
+    learner: Learner = agent._learner
+    fields = some_batch(config.batch)._asdict()
+    del fields["indices"]
+    batch = {name: tf.constant(array) for name, array in fields.items()}
+    variables = [each.value for each in learner.trainable_variables]
+
+    @tf.function
+    def target() -> Any:
+        return learner.target(batch["s_t"])
+
+    @tf.function
+    def loss() -> Any:
+        return learner(batch)["loss"]
+
+    @tf.function
+    def gradients() -> Any:
+        with tf.GradientTape() as tape:
+            found = learner(batch)["loss"]
+        return tape.gradient(found, variables)
+
+    slopes = gradients()
+
+    @tf.function
+    def optimise() -> None:
+        agent._optimizer.apply(slopes, learner.trainable_variables)
+
+    calls = {"target": target, "loss": loss, "gradients": gradients, "optimise": optimise}
+    for call in calls.values():
+        call()
+    seconds = {name: best_time(call) for name, call in calls.items()}
+    whole = some_batch(config.batch)
+    agent.learn(whole)
+    return {
+        "target network, forward": seconds["target"],
+        "online network, forward": seconds["loss"] - seconds["target"],
+        "backward": seconds["gradients"] - seconds["loss"],
+        "optimiser": seconds["optimise"],
+        "a whole update, alone in a call": best_time(lambda: agent.learn(whole)),
+    }
+
+
+def timed(training: Any) -> dict[str, float]:
+    """Puts a clock around each part of the loop; returns the seconds so far, by part."""
+    seconds = dict.fromkeys(PARTS, 0.0)
+    for part, (name, method) in PARTS.items():
+        owner = training if name is None else getattr(training, name)
+        original = getattr(owner, method)
+
+        def clocked(*given: Any, _part: str = part, _call: Any = original, **named: Any) -> Any:
+            started = time.perf_counter()
+            result = _call(*given, **named)
+            seconds[_part] += time.perf_counter() - started
+            return result
+
+        setattr(owner, method, clocked)
+    return seconds
+
+
+def print_loop(config: Config) -> None:
+    """Prints what each part of the loop takes of a step."""
+    training = assemble(config)
+    for _ in training.pretrain():
+        pass
+    seconds = timed(training)
+    started, first = 0.0, 0
+    for _ in training.run():
+        if not started and training.step >= WARM_UP:
+            started, first = time.perf_counter(), training.step
+            seconds.update(dict.fromkeys(seconds, 0.0))
+    whole, steps = time.perf_counter() - started, training.step - first
+    training.close()
+    seconds["the rest, Python's"] = whole - sum(seconds.values())
+    print(f"\n{steps / whole:.0f} steps/s, {config.envs} environments\n")
+    print("| part | ms a step | share |\n| --- | --- | --- |")
+    for part, taken in seconds.items():
+        print(f"| {part} | {1e3 * taken / steps:.3f} | {taken / whole:.1%} |")
+
+
+def print_update(config: Config) -> None:
+    """Prints what an update is made of."""
+    agent = make_agent(config, STATE, 6, np.random.default_rng(0))
+    print("\n| part of an update | ms |\n| --- | --- |")
+    for part, taken in parts_of_an_update(agent, config).items():
+        print(f"| {part} | {1e3 * taken:.2f} |")
+
+
+def print_efficiency(settings: dict[str, Any], peaks: dict[str, float]) -> None:
+    """Prints the share of the peak that updates reach, for several sizes of batches."""
+    print("\n| network | precision | batch | ms an update | GFLOP/s | of the peak |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for network in ("nips", "nature"):
+        for precision in peaks:
+            for size in (32, 64, 128, 256):
+                changes = {"network": network, "precision": precision, "batch": size}
+                config = Config(**{**settings, **changes})
+                agent = make_agent(config, STATE, 6, np.random.default_rng(0))
+                batch = some_batch(size)
+                agent.learn(batch)
+                taken = best_time(partial(agent.learn, batch))
+                speed = update_flop(agent, config) / taken / 1e9
+                print(
+                    f"| {network} | {precision} | {size} | {1e3 * taken:.1f} | {speed:.0f} "
+                    f"| {speed / peaks[precision]:.0%} |",
+                    flush=True,
+                )
+
+
+def main() -> None:
+    """Prints the machine's limits, then the parts of a step and of an update."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--efficiency", action="store_true", help="of batches of 32 to 256")
+    parser.add_argument("--network", default="nips")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--envs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=32)
+    options = vars(parser.parse_args())
+    efficiency = options.pop("efficiency")
+    peaks = {precision: peak(precision) for precision in ("float32", "bfloat16")}
+    for precision, speed in peaks.items():
+        print(f"peak of a product of matrices in {precision}: {speed:.0f} GFLOP/s")
+    print(f"copying in memory: {bandwidth():.1f} GB/s")
+    if efficiency:
+        print_efficiency({}, peaks)
+        return
+    config = Config(
+        environment="PongNoFrameskip-v4", memory=100_000, pretrain=5_000, start=0.1, end=0.1,
+        steps=WARM_UP + STEPS, seed=1, **options,
+    )  # fmt: skip
+    print_update(config)
+    print_loop(config)
+
+
+if __name__ == "__main__":
+    main()
