@@ -40,6 +40,7 @@ REPEATS = 40
 STATE = (84, 84, 4)
 MATRIX = 2_048
 COPIED = 256 << 20  # bytes
+TOGETHER = 1, 2, 4, 8  # updates in a call
 # The parts of a step: of the training loop, the object and the method that are timed.
 PARTS = {
     "choosing actions": ("agent", "act"),
@@ -148,14 +149,18 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     for call in calls.values():
         call()
     seconds = {name: best_time(call) for name, call in calls.items()}
-    whole = some_batch(config.batch)
-    agent.learn(whole)
+    whole = {}
+    for updates in TOGETHER:
+        batches = some_batch(updates * config.batch)
+        agent.learn(batches)
+        each = best_time(partial(agent.learn, batches)) / updates
+        whole[f"a whole update, {updates} in a call"] = each
     return {
         "target network, forward": seconds["target"],
         "online network, forward": seconds["loss"] - seconds["target"],
         "backward": seconds["gradients"] - seconds["loss"],
         "optimiser": seconds["optimise"],
-        "a whole update, alone in a call": best_time(lambda: agent.learn(whole)),
+        **whole,
     }
 
 
