@@ -110,7 +110,7 @@ def _jax_updates(
 def _tensorflow_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
 
-    states, *_ = actor.network.inputs
+    (states,) = (each for each in actor.network.inputs if each.name == "states")
     # For any number of states, compiled once.
     values = tf.function(
         lambda states: actor(states),

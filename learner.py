@@ -42,7 +42,7 @@ def ask(
     random: keras.random.SeedGenerator,
     *,
     fractions: Any = None,
-    noise_rows: int = 0,
+    noise_rows: Any = None,
     training: bool = False,
 ) -> Any:
     """Returns what a network gives for states, [B, A] or [B, A, N] float32.
@@ -52,7 +52,7 @@ def ask(
         states: [B, H, W, k] uint8.
         random: draws the noise.
         fractions: [B, N] float32, the quantiles that are asked for; by default those to act by.
-        noise_rows: how often noise is drawn: B, once for each state, 1 for all, 0 for none.
+        noise_rows: how often noise is drawn: B, once for each state, 1 for all; None for no noise.
         training: whether the network is being trained on this.
     """
     if len(network.inputs) == 1:
@@ -64,9 +64,11 @@ def ask(
             acting = ops.broadcast_to(midpoints(ACTING_QUANTILES), (count, ACTING_QUANTILES))
             inputs[wanted.name] = acting if fractions is None else fractions
         elif wanted.name != "states":
-            shape = (noise_rows or 1, wanted.shape[-1])
-            noise = keras.random.normal(shape, seed=random) if noise_rows else ops.zeros(shape)
-            inputs[wanted.name] = noise
+            width = wanted.shape[-1]
+            if noise_rows is None:
+                inputs[wanted.name] = ops.zeros((1, width))
+            else:
+                inputs[wanted.name] = keras.random.normal((noise_rows, width), seed=random)
     return network(inputs, training=training)
 
 
@@ -83,7 +85,7 @@ class Actor(keras.Model):
 
     def call(self, states: Any) -> Any:
         """Returns the values."""
-        rows = ops.shape(states)[0] if self.noisy else 0
+        rows = ops.shape(states)[0] if self.noisy else None
         outputs = ask(self.network, states, self.random, noise_rows=rows)
         return distributions.values(self.distribution, outputs)
 
