@@ -70,6 +70,8 @@ def ours(steps: int, **settings: object) -> float:
 
 def stable_baselines3(steps: int) -> float:
     """Returns the steps per second of Stable-Baselines3's loop at the peers' setting."""
+    # It looks for TensorBoard, and that for TensorFlow, which crashes beside PyTorch.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import ale_py
     import gymnasium
     from stable_baselines3 import DQN

@@ -73,6 +73,7 @@ def harmful_model(mark: Path) -> keras.Model:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.weights.h5"])
 def test_code_in_a_saved_model_is_not_run(tmp_path: Path, name: str) -> None:
     mark, path = tmp_path / "mark", tmp_path / name

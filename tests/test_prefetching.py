@@ -261,7 +261,7 @@ def trained(in_background: bool, exponent: float) -> tuple[Training, list[Episod
     while it learns. Else all of this is done one after the other.
     """
     config = Config(
-        environment="Breakout-v0", envs=4, frame_skip=20, memory=200, pretrain=100, steps=280,
+        environment="Breakout-v0", envs=4, frame_skip=20, memory=160, pretrain=80, steps=200,
         train_every=4, update=100, explore_steps=2_000, priority_exponent=exponent, seed=11,
     )  # fmt: skip
     training = assemble(config)
