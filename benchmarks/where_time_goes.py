@@ -55,14 +55,20 @@ PARTS = {
 }
 
 
+def best_times(**works: Callable[[], object]) -> dict[str, float]:
+    """Returns the median seconds that each of several things takes, done in turns."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(REPEATS):
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
 def best_time(work: Callable[[], object]) -> float:
     """Returns the median seconds that something takes."""
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return best_times(work=work)["work"]
 
 
 def peak(precision: str) -> float:
@@ -145,22 +151,21 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     def optimise() -> None:
         agent._optimizer.apply(slopes, learner.trainable_variables)
 
-    calls = {"target": target, "loss": loss, "gradients": gradients, "optimise": optimise}
+    calls: dict[str, Callable[[], object]] = {
+        "target": target, "loss": loss, "gradients": gradients, "optimise": optimise,
+    }  # fmt: skip
+    wholes = {updates: f"a whole update, {updates} in a call" for updates in TOGETHER}
+    for updates, name in wholes.items():
+        calls[name] = partial(agent.learn, some_batch(updates * config.batch))
     for call in calls.values():
         call()
-    seconds = {name: best_time(call) for name, call in calls.items()}
-    whole = {}
-    for updates in TOGETHER:
-        batches = some_batch(updates * config.batch)
-        agent.learn(batches)
-        each = best_time(partial(agent.learn, batches)) / updates
-        whole[f"a whole update, {updates} in a call"] = each
+    seconds = best_times(**calls)
     return {
         "target network, forward": seconds["target"],
         "online network, forward": seconds["loss"] - seconds["target"],
         "backward": seconds["gradients"] - seconds["loss"],
         "optimiser": seconds["optimise"],
-        **whole,
+        **{name: seconds[name] / updates for updates, name in wholes.items()},
     }
 
 
