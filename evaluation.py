@@ -167,7 +167,7 @@ class Evaluations:
         def after_step(step: Step) -> None:
             if is_stopped():
                 raise _StoppedError
-            first_game.note(step)
+            first_game.after_step(step)
 
         try:
             games = list(
@@ -178,6 +178,7 @@ class Evaluations:
                     config.eval_episodes,
                     np.random.default_rng(actions_seed),
                     config.eval_epsilon,
+                    before_step=first_game.before_step,
                     after_step=after_step,
                 )
             )
@@ -203,18 +204,33 @@ class Evaluations:
 
 
 class _FirstGame:
-    """Keeps the history of the first environment up to the last step but one of its first game."""
+    """Keeps what is done in the first environment's first game, but for its last step."""
 
     def __init__(self, environments: AtariEnvironments):
         self._environments = environments
-        self.history: History | None = None
+        self._seed = 0
+        self._actions: list[int] = []
         self._is_over = False
 
-    def note(self, step: Step) -> None:
-        """Takes in a step of the environments."""
-        self._is_over |= bool(step.ends[0])
-        if not self._is_over:
-            self.history = self._environments.history(0)
+    @property
+    def history(self) -> History:
+        """That of the emulator, in which no other game has been started."""
+        actions = np.array(self._actions, np.uint8)
+        return History(self._seed, actions, np.zeros(len(actions) + 1, bool))
+
+    def before_step(self, _: np.ndarray, actions: np.ndarray) -> None:
+        """Takes in what is about to be done."""
+        if self._is_over:
+            return
+        if not self._actions:
+            self._seed = self._environments.history(0).seed
+        self._actions.append(int(actions[0]))
+
+    def after_step(self, step: Step) -> None:
+        """Takes in whether the game has ended by that."""
+        if step.ends[0] and not self._is_over:
+            self._is_over = True
+            self._actions.pop()
 
 
 class _StoppedError(Exception):
