@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+ALIGNMENT = 64  # bytes, of the arrays of a batch
 
 
 class Batch(NamedTuple):
@@ -26,11 +29,19 @@ class Batch(NamedTuple):
 def empty_batch(size: int, state_shape: tuple[int, int, int]) -> Batch:
     """Returns arrays to fill with `size` transitions between states of shape (H, W, k)."""
     return Batch(
-        s_tm1=np.zeros((size, *state_shape), np.uint8),
-        a_tm1=np.zeros(size, np.int32),
-        r_t=np.zeros(size, np.float32),
-        discount_t=np.zeros(size, np.float32),
-        s_t=np.zeros((size, *state_shape), np.uint8),
-        indices=np.zeros(size, np.int64),
-        weights=np.zeros(size, np.float32),
+        s_tm1=_aligned_zeros((size, *state_shape), np.uint8),
+        a_tm1=_aligned_zeros((size,), np.int32),
+        r_t=_aligned_zeros((size,), np.float32),
+        discount_t=_aligned_zeros((size,), np.float32),
+        s_t=_aligned_zeros((size, *state_shape), np.uint8),
+        indices=_aligned_zeros((size,), np.int64),
+        weights=_aligned_zeros((size,), np.float32),
     )
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Returns zeros that start where TensorFlow can take them as they are, without a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size].view(dtype).reshape(shape)

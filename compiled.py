@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from batch import ALIGNMENT
 from learner import Actor, Learner
 
 Arrays = dict[str, np.ndarray]
@@ -37,10 +38,6 @@ def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
     return make(actor)
 
 
-def _norm(gradients: list[Any]) -> Any:
-    return ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(each)) for each in gradients])))
-
-
 def _tensorflow_updates(
     learner: Learner, optimizer: keras.optimizers.Optimizer
 ) -> Callable[[Arrays], Arrays]:
@@ -53,7 +50,7 @@ def _tensorflow_updates(
             found = learner(batch)
         gradients = tape.gradient(found["loss"], [each.value for each in variables])
         optimizer.apply(gradients, variables)
-        return {**found, "gradient_norm": _norm(gradients)}
+        return {**found, "gradient_norm": tf.linalg.global_norm(gradients)}
 
     # On a CPU, TensorFlow's own kernels are faster than what XLA makes of them.
     @tf.function(autograph=False, jit_compile=bool(keras.distribution.list_devices("gpu")))
@@ -62,7 +59,29 @@ def _tensorflow_updates(
         found = [update({name: each[n] for name, each in batches.items()}) for n in range(count)]
         return {name: tf.stack([each[name] for each in found]) for name in found[0]}
 
-    return lambda batches: {name: each.numpy() for name, each in updates(batches).items()}
+    # By U: calling what is compiled spares the search for it among all shapes and types.
+    compiled: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+    def numpy_updates(batches: Arrays) -> Arrays:
+        tensors = {name: _tensor(array) for name, array in batches.items()}
+        count = len(batches["r_t"])
+        if count not in compiled:
+            compiled[count] = updates.get_concrete_function(tensors)
+        return {name: each.numpy() for name, each in compiled[count](tensors).items()}
+
+    return numpy_updates
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """Returns an array as a tensor, which has the same memory where it starts as TensorFlow asks.
+
+    Then the array must not be changed while the tensor is in use.
+    """
+    import tensorflow as tf
+
+    if array.ctypes.data % ALIGNMENT:
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _jax_updates(
@@ -87,7 +106,7 @@ def _jax_updates(
         trained_values, optimizer_values = optimizer.stateless_apply(
             optimizer_values, gradients, trained_values
         )
-        found["gradient_norm"] = _norm(gradients)
+        found["gradient_norm"] = jax.numpy.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
         return (trained_values, other_values, optimizer_values), found
 
     # The state before is not needed any more: its room is taken for that after.
@@ -112,12 +131,10 @@ def _tensorflow_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
 
     (states,) = (each for each in actor.network.inputs if each.name == "states")
     # For any number of states, compiled once.
-    values = tf.function(
-        lambda states: actor(states),
-        autograph=False,
-        input_signature=[tf.TensorSpec(states.shape, "uint8")],
+    values = tf.function(lambda states: actor(states), autograph=False).get_concrete_function(
+        tf.TensorSpec(states.shape, "uint8")
     )
-    return lambda states: values(states).numpy()
+    return lambda states: values(tf.constant(states)).numpy()
 
 
 def _jax_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:

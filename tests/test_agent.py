@@ -15,7 +15,7 @@ import pytest
 
 import agent as agents
 from agent import Agent
-from batch import Batch
+from batch import ALIGNMENT, Batch, empty_batch
 from compiled import compiled_updates
 from config import Config
 from distributions import Mean
@@ -203,6 +203,19 @@ def test_copying_makes_the_target_network_the_online_one() -> None:
     found = agent.learn(batch)[0].td_errors
     np.testing.assert_allclose(found, np.abs(expected - taken), atol=1e-5)
     assert not np.allclose(found, first)
+
+
+def test_a_batch_can_be_learnt_from_where_it_lies_or_copied() -> None:
+    # Tensors can have the memory of arrays that start at such places.
+    arrays = empty_batch(16, (84, 84, 4))
+    assert [array.ctypes.data % ALIGNMENT for array in arrays] == [0] * len(arrays)
+    batch = two_rooms(np.random.default_rng(0))
+    for array, filled in zip(arrays, batch, strict=True):
+        array[:] = filled
+    shifted = Batch(*(np.concatenate([each[:1], each])[1:] for each in batch))
+    assert shifted.s_t.ctypes.data % ALIGNMENT
+    found = [[make_agent().learn(each)[0].loss for _ in range(2)] for each in (arrays, shifted)]
+    assert found[0] == found[1]
 
 
 def test_averaging_moves_the_target_network_with_each_update() -> None:
