@@ -18,9 +18,10 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
-from console import PROGRAM, libraries_quiet, say_error
+from console import PROGRAM, say_error
 from cores import chosen_environments, share_cores, usable_cores
 from errors import OneLineError
+from loading import loading_libraries
 from presets import PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
 
@@ -197,7 +198,7 @@ def _run(
     from games import find_game
 
     find_game(config.environment)
-    with libraries_quiet():
+    with loading_libraries():
         from playing import play
         from run import train
         from score_table import evaluate
