@@ -18,9 +18,14 @@ from control_groups import control_groups, lines, number
 
 FEWEST_ENVIRONMENTS, MOST_ENVIRONMENTS = 8, 32
 # What the libraries read as they are loaded: TensorFlow's threads for the parts of an operation and
-# for operations side by side, JAX's for both, and those that NumPy multiplies matrices in.
+# for operations side by side, JAX's for both, and those of NumPy's matrices and OpenCV's pictures.
 THREADS_WITHIN = {"tensorflow": "TF_NUM_INTRAOP_THREADS", "jax": "NPROC"}
-VARIABLES = (*THREADS_WITHIN.values(), "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS")
+VARIABLES = (
+    *THREADS_WITHIN.values(),
+    "TF_NUM_INTEROP_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
 
 
 def usable_cores(root: Path = Path("/")) -> int:

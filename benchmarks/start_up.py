@@ -37,14 +37,16 @@ def seconds_to_first_step(backend: str) -> float:
     """Returns the seconds from the command to when a run says that it has made its first step."""
     environment = {**os.environ, "KERAS_BACKEND": backend}
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, PROGRAM, *RUN, "--out", out]
-        started = time.perf_counter()
+        command = [sys.executable, str(PROGRAM), *RUN, "--out", out]
+        started, taken = time.perf_counter(), None
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
             assert run.stdout
             for line in run.stdout:
                 if line.startswith("training: step "):
-                    return time.perf_counter() - started
-    raise RuntimeError(f"with {backend} the run ended without a step")
+                    taken = time.perf_counter() - started
+    if taken is None:
+        raise RuntimeError(f"with {backend} the run ended without a step")
+    return taken
 
 
 def main() -> None:
@@ -62,8 +64,8 @@ def main() -> None:
             for what, taken in measured.items():
                 times.setdefault(what, []).append(taken)
     print("| seconds | min | median | max |\n| --- | --- | --- | --- |")
-    for what, taken in times.items():
-        low, middle, high = min(taken), statistics.median(taken), max(taken)
+    for what, all_taken in times.items():
+        low, middle, high = min(all_taken), statistics.median(all_taken), max(all_taken)
         print(f"| {what} | {low:.2f} | {middle:.2f} | {high:.2f} |")
 
 

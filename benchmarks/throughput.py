@@ -163,6 +163,7 @@ SHARED = {
     name: partial(shared_otherwise, for_emulators=emulators, within=within, side_by_side=side)
     for name, (emulators, within, side) in THREADS.items()
 }
+ALL = CONTENDERS | GROWN | SHARED
 
 
 def measure(name: str, steps: int) -> float:
@@ -183,13 +184,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--steps", type=int, default=3_000, metavar="N")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
+    parser.add_argument("--contenders", nargs="+", choices=ALL, default=[*CONTENDERS])
     parser.add_argument("--growth", action="store_true", help="how it grows, in place of these")
     parser.add_argument("--threads", action="store_true", help="other shares of the cores")
-    parser.add_argument("--measure", choices=CONTENDERS | GROWN | SHARED, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=ALL, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print((CONTENDERS | GROWN | SHARED)[options.measure](options.steps))
+        print(ALL[options.measure](options.steps))
         return
     chosen = options.contenders
     if options.growth or options.threads:
