@@ -17,9 +17,10 @@ NOT_NEEDED = "matplotlib"
 def loading_libraries() -> Iterator[None]:
     """Loads what is imported in this context without a word on stderr, and quickly.
 
-    Meanwhile nothing is looked for that could be freed: hardly anything of a library can. What has
-    been loaded by the end is then left alone for good.
+    Meanwhile nothing is looked for that could be freed: hardly anything of a library can. Where
+    Keras was not there before, what there is by the end is then left alone for good.
     """
+    is_first = "keras" not in sys.modules
     with ExitStack() as after:
         after.enter_context(_stderr_held_back())
         if NOT_NEEDED not in sys.modules:
@@ -30,7 +31,8 @@ def loading_libraries() -> Iterator[None]:
             gc.disable()
             after.callback(gc.enable)
         yield
-        gc.freeze()
+        if is_first:
+            gc.freeze()
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from loading import NOT_NEEDED, loading_libraries
+
 ROOT = Path(__file__).parent.parent
 # What a library does as it loads: it says something on stderr, looks for another one, makes a mess.
 WORK = """
@@ -51,10 +53,16 @@ def test_what_fails_to_load_is_heard_and_all_is_as_before() -> None:
 
 
 def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from loading import NOT_NEEDED, loading_libraries
-
     monkeypatch.setitem(sys.modules, NOT_NEEDED, pytest)
+    monkeypatch.setitem(sys.modules, "keras", pytest)
     with loading_libraries():
         assert sys.modules[NOT_NEEDED] is pytest
     assert sys.modules[NOT_NEEDED] is pytest
-    gc.unfreeze()
+
+
+def test_what_came_after_keras_can_still_be_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", pytest)
+    before = gc.get_freeze_count()
+    with loading_libraries():
+        pass
+    assert gc.get_freeze_count() == before
