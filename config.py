@@ -25,8 +25,10 @@ class Config(RunPaths):
     )  # fmt: skip
     envs: int = setting(
         8, "--envs", group="environment", unit="environments", low=1, high=1024,
-        help="environments that step together",
-        fixed=True,
+        metavar="N|auto",
+        help="environments that step together; auto has 8 on up to 4 cores, 16 on up to 8, and 32 "
+        "on more",
+        fixed=True, auto=True,
     )  # fmt: skip
     frame_skip: int = setting(
         4, "--frame-skip", group="environment", unit="frames", low=1, high=60,

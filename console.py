@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, TextIO
 
@@ -23,26 +21,6 @@ BAR = "{desc}: |{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
 BAR_COLUMNS = 48
 # How a terminal is told to write, after ECMA-48, "Select graphic rendition".
 LOOKS = {"heading": "1;36", "changed": "1", "error": "1;31", "warning": "1;33"}
-
-
-@contextmanager
-def libraries_quiet() -> Iterator[None]:
-    """Keeps back what TensorFlow's C++ parts write to stderr while they load.
-
-    No setting of theirs silences it all. Where loading fails, it is shown after all.
-    """
-    with tempfile.TemporaryFile() as held_back:
-        stderr = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 class StopSignals:

@@ -18,15 +18,21 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
-from console import PROGRAM, libraries_quiet, say_error
+from console import PROGRAM, say_error
+from cores import chosen_environments, share_cores, usable_cores
 from errors import OneLineError
+from loading import loading_libraries
 from presets import PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
 
 if TYPE_CHECKING:
     from checkpoint import Checkpoint
 
-DEFAULTS = {each.name: each.default for each in dataclasses.fields(Config)}
+AUTO = "auto"
+DEFAULTS = {
+    each.name: AUTO if each.metadata["auto"] else each.default
+    for each in dataclasses.fields(Config)
+}
 EPSILON = {"start", "end"}
 PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
 
@@ -71,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         if metadata["type"] is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = metadata["type"]
+            options["type"] = _number_or_auto if metadata["auto"] else metadata["type"]
             options["choices"] = metadata["choices"]
             if not metadata["choices"]:
                 options["metavar"] = metadata["metavar"] or "N"
@@ -79,12 +85,24 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _number_or_auto(value: str) -> int | str:
+    """Returns what is given to a flag that takes a whole number or the word auto."""
+    if value == AUTO:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no whole number, nor {AUTO}") from None
+
+
 def _help(field: dataclasses.Field) -> str:
     """Returns a flag's help with its unit and default."""
     text = field.metadata["help"]
     if "(default" in text:
         return text
-    if isinstance(field.default, bool):
+    if field.metadata["auto"]:
+        default = f"{AUTO}, here {chosen_environments(usable_cores())}"
+    elif isinstance(field.default, bool):
         default = "on" if field.default else "off"
     elif isinstance(field.default, int):
         default = f"{field.default:,}"
@@ -113,14 +131,18 @@ def make_config(
     settings = {**saved, **from_preset, **flags}
     if settings.get("noisy") and EPSILON & flags.keys():
         raise ConfigError("--noisy explores instead of epsilon: leave out --start and --end")
-    config = Config(**settings)
-    if checkpoint and config.is_training:
-        check_unchanged(saved, config, str(checkpoint.path))
     origins = {
         **{name: "checkpoint" for name, value in saved.items() if value != DEFAULTS[name]},
         **dict.fromkeys(from_preset, f"preset {preset}"),
         **dict.fromkeys(flags, "given"),
     }
+    if settings.get("envs", AUTO) == AUTO:
+        # A run has its number of them to its end, on other machines as well.
+        settings["envs"] = saved.get("envs") or chosen_environments(usable_cores())
+        origins["envs"] = "checkpoint" if saved else AUTO
+    config = Config(**settings)
+    if checkpoint and config.is_training:
+        check_unchanged(saved, config, str(checkpoint.path))
     return config, origins
 
 
@@ -137,6 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0, 1 (failed), 2 (usage), 130 or 143 (stopped)."""
     given = vars(make_parser().parse_args(arguments))
     try:
+        share_cores()
         # What is imported from here on takes long, which -h and mistakes need not wait for.
         from resuming import find_checkpoint
 
@@ -175,7 +198,7 @@ def _run(
     from games import find_game
 
     find_game(config.environment)
-    with libraries_quiet():
+    with loading_libraries():
         from playing import play
         from run import train
         from score_table import evaluate

@@ -18,6 +18,7 @@ import numpy as np
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
+from cores import emulator_threads
 from errors import OneLineError
 from games import Game
 
@@ -157,6 +158,7 @@ class VectorEmulators(Emulators):
         self._envs = AtariVectorEnv(
             game.rom,
             count,
+            num_threads=emulator_threads(count),
             frameskip=1 if raw else frame_skip,
             maxpool=frame_max and not raw,
             repeat_action_probability=game.sticky_actions,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+from control_groups import control_groups, lines, number
 
 
 class _Names(NamedTuple):
@@ -40,7 +41,7 @@ def has_bfloat16(root: Path = Path("/")) -> bool:
     Args:
         root: the folder with `proc`.
     """
-    flags = {word for line in _lines(root / "proc/cpuinfo") for word in line.split()}
+    flags = {word for line in lines(root / "proc/cpuinfo") for word in line.split()}
     return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
@@ -52,61 +53,29 @@ def mebibytes(count: int) -> str:
 def _container_rooms(root: Path) -> Iterator[int]:
     """Yields what the memory limits of the process's control group and its ancestors leave.
 
-    A limit of any of them holds for the process. Each leaves a number of bytes, below 0 where more
-    is used than it allows. What is missing or can't be read sets no limit.
+    Each leaves a number of bytes, below 0 where more is used than it allows. What is missing or
+    can't be read sets no limit.
 
     Args:
         root: the folder with `proc` and `sys`.
     """
-    for group in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = group.split(":", 2)
-        if not controllers:
-            mount, names = root / "sys/fs/cgroup", _V2
-        elif "memory" in controllers.split(","):
-            mount, names = root / "sys/fs/cgroup/memory", _V1
-        else:
-            continue
-        # A container may see its own part of the tree only, under the path of the whole tree. Then
-        # none of the folders exist but the last, the mount itself, which is the container's own.
-        own = PurePosixPath(path.lstrip("/"))
-        for folder in (own, *own.parents):
-            yield from _group_rooms(mount / folder, names)
+    for group in control_groups(root, "memory"):
+        yield from _group_rooms(group.folder, _V2 if group.version == 2 else _V1)
 
 
 def _group_rooms(group: Path, names: _Names) -> Iterator[int]:
     """Yields the bytes that each memory limit of a control group leaves."""
-    usage = _number(group / names.usage)
+    usage = number(group / names.usage)
     if usage is None:
         return
     # The page cache counts as used, but gives way before anything is swapped or killed. The part in
     # use lately would too, but what it holds, such as the code of libraries, may be missed at once.
-    usage -= _number(group / "memory.stat", names.page_cache) or 0
+    usage -= number(group / "memory.stat", names.page_cache) or 0
     for name in names.limits:
-        limit = _number(group / name)
+        limit = number(group / name)
         # Version 1 writes no limit as nearly 2**63, which leaves more than any machine has.
         if limit is not None:
             yield limit - usage
-
-
-def _number(file: Path, name: str = "") -> int | None:
-    """Returns the number of that name in a file of lines "name number", or the one on its own.
-
-    None if there is no such file or number; "max", for no limit, is none.
-    """
-    for line in _lines(file):
-        key, _, value = line.rpartition(" ")
-        if key == name and value.isdecimal():
-            return int(value)
-    return None
-
-
-def _lines(file: Path) -> list[str]:
-    """Returns the lines of a file, none where it can't be read."""
-    try:
-        # The names of control groups are names of folders, of any bytes.
-        return [os.fsdecode(line) for line in file.read_bytes().splitlines()]
-    except OSError:
-        return []
 
 
 def _address_space_rooms() -> Iterator[int]:

@@ -16,6 +16,7 @@ import numpy as np
 from checkpoint import Checkpoint
 from config import Config
 from console import folded, painted
+from cores import emulator_threads, network_threads, usable_cores
 from evaluation import Evaluations
 from live_view import LiveView
 from machine import mebibytes
@@ -36,7 +37,7 @@ def introduction(
     checkpoint: Checkpoint | None,
     stream: TextIO,
 ) -> str:
-    """Returns what a run begins with: settings, what Keras runs on, the memory, what is restored.
+    """Returns what a run begins with: settings, what it runs on, the memory, what is restored.
 
     Args:
         config: the settings.
@@ -50,6 +51,7 @@ def introduction(
     memory = training.memory
     lines = [
         f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}",
+        _cores(config),
         f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
         f"at most {mebibytes(memory.max_nbytes)}",
     ]
@@ -72,6 +74,19 @@ def introduction(
         changed=lambda text: look(text, "changed"),
     )
     return "\n".join([settings, look("machine", "heading"), *map(folded, lines)])
+
+
+def _cores(config: Config) -> str:
+    """Returns how the work of a run is shared out among the cores."""
+    emulators, networks = emulator_threads(config.envs), network_threads(keras.backend.backend())
+    return (
+        f"{_counted(config.envs, 'environment')} in {_counted(emulators, 'thread')}, "
+        f"{_counted(networks, 'thread')} for the networks (of {_counted(usable_cores(), 'core')})"
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def summary(config: Config, training: Training, evaluations: Evaluations, stream: TextIO) -> str:

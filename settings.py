@@ -41,6 +41,7 @@ def setting(
     metavar: str | None = None,
     unset: str = "none",
     fixed: bool = False,
+    auto: bool = False,
 ) -> Any:
     """Returns a dataclass field that carries all that the command line needs to know of it.
 
@@ -57,6 +58,8 @@ def setting(
         metavar: the placeholder for the value in `-h`.
         unset: what None means, in words.
         fixed: whether it has to stay as it is over all resumes of a run.
+        auto: whether the command line takes the word auto as well, which chooses for the machine,
+            and does so where nothing is given.
     """
     metadata = {
         "flags": flags,
@@ -70,6 +73,7 @@ def setting(
         "metavar": metavar,
         "unset": unset,
         "fixed": fixed,
+        "auto": auto,
     }
     return field(default=default, metadata=metadata)
 

@@ -28,11 +28,11 @@ import numpy as np
 
 from batch import Batch
 from config import Config
-from console import libraries_quiet
+from loading import loading_libraries
 from preprocessing import state_shape
 from presets import PRESETS
 
-with libraries_quiet():
+with loading_libraries():
     from agent import Agent, make_agent
 
 ACTIONS = 6

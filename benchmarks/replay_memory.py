@@ -163,9 +163,9 @@ def stable_baselines3(file: Path, transitions: int) -> list[float]:
 def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[float]:
     """Returns the ms of `take` between real updates, with a thread and without."""
     from config import Config
-    from console import libraries_quiet
+    from loading import loading_libraries
 
-    with libraries_quiet():
+    with loading_libraries():
         from agent import make_agent
 
     steps = recorded(file)
@@ -191,9 +191,9 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
 def loop(file: Path, transitions: int, turns: int) -> list[float]:
     """Returns steps/s with plain and with packed frames, and quartiles of the times' ratio."""
     from config import Config
-    from console import libraries_quiet
+    from loading import loading_libraries
 
-    with libraries_quiet():
+    with loading_libraries():
         from run import assemble
     runs = []
     for codec in ("none", "zstd"):

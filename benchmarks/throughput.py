@@ -5,7 +5,7 @@
     python3 benchmarks/throughput.py --rounds 3 --steps 1000
     python3 benchmarks/throughput.py --contenders "ours, unpacked frames" "ours, our defaults"
     python3 benchmarks/throughput.py --growth         how it grows, from our defaults
-
+    python3 benchmarks/throughput.py --threads        other shares of the cores
 
 All play PongNoFrameskip-v4 with an epsilon of 0.1. The peers' setting is the network of 2015,
 batches of 32, an update every 4 steps, uniform replay of 100,000 transitions, one-step targets from
@@ -42,8 +42,24 @@ GROWTH: dict[str, tuple[Any, ...]] = {
 }
 
 
+# Where the cores are shared out otherwise: threads of the emulators, of the networks within
+# operations, and of operations side by side; None as the program has it.
+THREADS: dict[str, tuple[int | None, int | None, int | None]] = {
+    "1 thread for emulators": (1, None, None),
+    "1 thread within operations": (None, 1, None),
+    "1 thread for operations side by side": (None, None, 1),
+    "1 thread for emulators, 1 within operations": (1, 1, None),
+    "1 thread for emulators, 1 side by side": (1, None, 1),
+    "1 thread for each": (1, 1, 1),
+    "2 threads for each": (2, 2, 2),
+}
+
+
 def ours(steps: int, **settings: object) -> float:
     """Returns the steps per second of this program's loop."""
+    from cores import share_cores
+
+    share_cores()
     from config import Config
     from run import assemble
 
@@ -66,6 +82,23 @@ def ours(steps: int, **settings: object) -> float:
         if training.step >= WARM_UP + steps:
             break
     return (training.step - from_step) / (time.perf_counter() - started)
+
+
+def shared_otherwise(
+    steps: int, for_emulators: int | None, within: int | None, side_by_side: int | None
+) -> float:
+    """Returns the steps per second with other numbers of threads; see `THREADS`."""
+    import emulators
+
+    if for_emulators:
+        vars(emulators)["emulator_threads"] = lambda _: for_emulators
+    for variable, threads in {
+        "TF_NUM_INTRAOP_THREADS": within,
+        "TF_NUM_INTEROP_THREADS": side_by_side,
+    }.items():
+        if threads:
+            os.environ[variable] = str(threads)
+    return ours(steps)
 
 
 def stable_baselines3(steps: int) -> float:
@@ -126,6 +159,12 @@ GROWN: dict[str, Callable[[int], float]] = {
     for value in values
 }
 
+SHARED = {
+    name: partial(shared_otherwise, for_emulators=emulators, within=within, side_by_side=side)
+    for name, (emulators, within, side) in THREADS.items()
+}
+ALL = CONTENDERS | GROWN | SHARED
+
 
 def measure(name: str, steps: int) -> float:
     """Returns the steps per second of a contender, measured in a process of its own."""
@@ -145,14 +184,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--steps", type=int, default=3_000, metavar="N")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
+    parser.add_argument("--contenders", nargs="+", choices=ALL, default=[*CONTENDERS])
     parser.add_argument("--growth", action="store_true", help="how it grows, in place of these")
-    parser.add_argument("--measure", choices=CONTENDERS | GROWN, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", action="store_true", help="other shares of the cores")
+    parser.add_argument("--measure", choices=ALL, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print((CONTENDERS | GROWN)[options.measure](options.steps))
+        print(ALL[options.measure](options.steps))
         return
-    chosen = ["ours, our defaults", *GROWN] if options.growth else options.contenders
+    chosen = options.contenders
+    if options.growth or options.threads:
+        chosen = ["ours, our defaults", *(GROWN if options.growth else SHARED)]
     speeds: dict[str, list[float]] = {name: [] for name in chosen}
     for number in range(options.rounds):
         for name in speeds:

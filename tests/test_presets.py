@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from config import Config
+from cores import chosen_environments, usable_cores
 from dqn_atari import main, make_config
 from presets import PRESETS
 from settings import ConfigError
@@ -39,7 +40,7 @@ def test_settings_of_a_preset_exist_and_go_together(name: str) -> None:
     for setting, value in PRESETS[name].settings.items():
         assert getattr(config, setting) == value
         assert origins[setting] == f"preset {name}"
-    assert origins.keys() == PRESETS[name].settings.keys()
+    assert origins.keys() == PRESETS[name].settings.keys() | {"envs"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,8 +58,20 @@ def test_flags_win_over_the_preset_and_say_so() -> None:
 
 
 def test_without_a_preset_all_is_as_the_defaults_have_it() -> None:
-    assert make_config({}) == (Config(), {})
-    assert make_config({"preset": "default"}) == (Config(), {})
+    for given in ({}, {"preset": "default"}):
+        assert make_config(given) == (Config(envs=here()), {"envs": "auto"})
+
+
+def here() -> int:
+    return chosen_environments(usable_cores())
+
+
+def test_environments_for_the_machine_take_the_place_of_those_of_a_preset() -> None:
+    given = {"preset": "dqn-2015", "envs": "auto"}
+    config, origins = make_config(given)
+    assert (config.envs, origins["envs"]) == (here(), "auto")
+    config, origins = make_config({**given, "envs": 3})
+    assert (config.envs, origins["envs"]) == (3, "given")
 
 
 @pytest.mark.parametrize("flag", ["start", "end"])

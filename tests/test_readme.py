@@ -21,6 +21,8 @@ README = (ROOT / "README.md").read_text()
 def shown_default(field: Field) -> str:
     if field.name == "seed":
         return "drawn"
+    if field.metadata["auto"]:
+        return "auto"
     if isinstance(field.default, bool):
         return "on" if field.default else "off"
     if field.default is None:

@@ -16,6 +16,7 @@ import checkpoint as checkpoints
 from array_file import ArrayFile
 from checkpoint import Checkpoint, CheckpointError, newest
 from config import Config, ConfigError
+from cores import chosen_environments
 from dqn_atari import main, make_config
 from resuming import find_checkpoint
 from reward_log import RewardLog, cut_back, read_log
@@ -172,6 +173,17 @@ def test_the_settings_of_the_run_are_taken_where_nothing_else_is_said(half: Path
     assert origins["learning_rate"] == "given"
     assert origins["memory"] == "checkpoint"
     assert "gamma" not in origins
+
+
+def test_a_run_keeps_its_environments_on_any_machine(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    # One that auto chooses nowhere.
+    assert (SMALL["envs"], SMALL["envs"] in map(chosen_environments, range(1, 999))) == (4, False)
+    for flags in ({}, {"envs": "auto"}):
+        config, origins = make_config(given(half, **flags), found)
+        assert (config.envs, origins["envs"]) == (4, "checkpoint")
+    with pytest.raises(ConfigError, match="--envs is 8 environments, and 4 environments in "):
+        make_config(given(half, envs=8), found)
 
 
 @pytest.mark.parametrize(
