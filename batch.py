@@ -8,7 +8,11 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """B transitions to learn from, in the notation of `s_tm1, a_tm1, r_t, discount_t, s_t`."""
+    """B transitions to learn from, in the notation of `s_tm1, a_tm1, r_t, discount_t, s_t`.
+
+    Where the frames of the memory lie on the device, a batch holds in place of each state the
+    places of its frames there, [B, k] int32, oldest first.
+    """
 
     s_tm1: np.ndarray  # [B, H, W, k] uint8
     a_tm1: np.ndarray  # [B] int32
@@ -23,14 +27,23 @@ class Batch(NamedTuple):
         return Batch(*(array[first:last] for array in self))
 
 
-def empty_batch(size: int, state_shape: tuple[int, int, int]) -> Batch:
-    """Returns arrays to fill with `size` transitions between states of shape (H, W, k)."""
+def empty_batch(size: int, state_shape: tuple[int, int, int], on_device: bool = False) -> Batch:
+    """Returns arrays to fill with transitions.
+
+    Args:
+        size: how many.
+        state_shape: (H, W, k).
+        on_device: whether their frames lie on the device.
+    """
+    shape, dtype = (
+        ((size, state_shape[2]), np.int32) if on_device else ((size, *state_shape), np.uint8)
+    )
     return Batch(
-        s_tm1=np.zeros((size, *state_shape), np.uint8),
+        s_tm1=np.zeros(shape, dtype),
         a_tm1=np.zeros(size, np.int32),
         r_t=np.zeros(size, np.float32),
         discount_t=np.zeros(size, np.float32),
-        s_t=np.zeros((size, *state_shape), np.uint8),
+        s_t=np.zeros(shape, dtype),
         indices=np.zeros(size, np.int64),
         weights=np.zeros(size, np.float32),
     )
