@@ -15,6 +15,7 @@ import weights_file
 from batch import Batch
 from compiled import compiled_updates, compiled_values
 from config import Config
+from device_frames import DeviceFrames, has_gpu
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
 from machine import has_bfloat16
@@ -117,12 +118,14 @@ class Agent:
             actions = np.where(greedy, values.argmax(axis=-1), actions)
         return actions
 
-    def learn(self, batches: Batch) -> list[Update]:
+    def learn(self, batches: Batch, frames: DeviceFrames | None = None) -> list[Update]:
         """Makes updates of the online network, one after the other, in one call.
 
         Args:
             batches: [U·B] transitions, those of the first update first. It compiles once for each
                 number of updates U.
+            frames: where the frames of the transitions lie, if that is on the device. Since the
+                batches were drawn, none of these may have been overwritten.
 
         Raises:
             FloatingPointError: the loss, or what the network gave, is not finite.
@@ -133,7 +136,8 @@ class Agent:
             {
                 name: array.reshape(-1, self._batch_size, *array.shape[1:])
                 for name, array in arrays.items()
-            }
+            },
+            frames,
         )
         updates = []
         for row in range(len(found["loss"])):
@@ -232,9 +236,7 @@ def make_agent(
     Raises:
         ConfigError: the machine cannot compute in the precision that is asked for.
     """
-    if config.precision == "bfloat16" and not (
-        has_bfloat16() or keras.distribution.list_devices("gpu")
-    ):
+    if config.precision == "bfloat16" and not (has_bfloat16() or has_gpu()):
         raise ConfigError(
             "--precision bfloat16 needs a GPU or a processor with avx512_bf16 or amx_bf16, and "
             "this machine has neither: leave it out"

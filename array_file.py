@@ -79,7 +79,8 @@ def save(
         kind: what the file is, such as "replay memory"; who reads it has to ask for the same.
         attributes: what JSON can hold; tuples come back as lists, and keys as strings.
         arrays: booleans, integers or floats, by name. A sequence of arrays of one shape and dtype
-            is written as one, stacked along a new first axis.
+            is written as one, stacked along a new first axis; or, where it has a `shape`, as one of
+            that shape, of which each array has some rows.
 
     Raises:
         OSError: the file cannot be written, or reads back otherwise; one that was there stays.
@@ -176,6 +177,19 @@ class ArrayFile:
         self.read_into(name, array)
         return array
 
+    def rows(self, name: str) -> Iterator[np.ndarray]:
+        """Yields the parts of an array along its first axis, one by one, each newly made.
+
+        Raises:
+            ArrayFileError, OSError: as in `read_into`.
+        """
+        array = self._array(name)
+        self._file.seek(array.offset)
+        for _ in range(array.shape[0]):
+            row = np.empty(array.shape[1:], array.dtype)
+            self._fill(row)
+            yield row
+
     def read_into(self, name: str, *destinations: np.ndarray) -> None:
         """Reads an array into others, filled one after another, without a copy.
 
@@ -199,8 +213,12 @@ class ArrayFile:
             raise ValueError(f"{name!r} has {size:,} elements and is to fill {room:,}")
         self._file.seek(offset)
         for each in destinations:
-            if self._file.readinto(each.reshape(-1).view(np.uint8).data) != each.nbytes:
-                raise ArrayFileError(f"{self._path} was cut short while it was open")
+            self._fill(each)
+
+    def _fill(self, array: np.ndarray) -> None:
+        """Reads what comes next in the file into an array."""
+        if self._file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+            raise ArrayFileError(f"{self._path} was cut short while it was open")
 
     def _array(self, name: str) -> _Array:
         if name not in self._arrays:
@@ -265,8 +283,11 @@ class ArrayFile:
 
 def _described(name: str, value: np.ndarray | Sequence[np.ndarray]) -> dict[str, Any]:
     """Returns what the header says of an array, or of arrays that will be stacked."""
+    whole = getattr(value, "shape", None)
     if isinstance(value, np.ndarray):
         dtype, shape = value.dtype, value.shape
+    elif whole is not None:
+        dtype, shape = value[0].dtype, whole
     else:
         # By their indices, as iterating is what gives a loan out.
         alike = {(value[n].dtype, value[n].shape) for n in range(len(value))}

@@ -11,7 +11,11 @@ ALIGNMENT = 64  # bytes, of the arrays of a batch
 
 
 class Batch(NamedTuple):
-    """B transitions to learn from, in the notation of `s_tm1, a_tm1, r_t, discount_t, s_t`."""
+    """B transitions to learn from, in the notation of `s_tm1, a_tm1, r_t, discount_t, s_t`.
+
+    Where the frames of the memory lie on the device, a batch holds in place of each state the
+    places of its frames there, [B, k] int32, oldest first.
+    """
 
     s_tm1: np.ndarray  # [B, H, W, k] uint8
     a_tm1: np.ndarray  # [B] int32
@@ -26,14 +30,23 @@ class Batch(NamedTuple):
         return Batch(*(array[first:last] for array in self))
 
 
-def empty_batch(size: int, state_shape: tuple[int, int, int]) -> Batch:
-    """Returns arrays to fill with `size` transitions between states of shape (H, W, k)."""
+def empty_batch(size: int, state_shape: tuple[int, int, int], on_device: bool = False) -> Batch:
+    """Returns arrays to fill with transitions.
+
+    Args:
+        size: how many.
+        state_shape: (H, W, k).
+        on_device: whether their frames lie on the device.
+    """
+    shape, dtype = (
+        ((size, state_shape[2]), np.int32) if on_device else ((size, *state_shape), np.uint8)
+    )
     return Batch(
-        s_tm1=_aligned_zeros((size, *state_shape), np.uint8),
+        s_tm1=_aligned_zeros(shape, dtype),
         a_tm1=_aligned_zeros((size,), np.int32),
         r_t=_aligned_zeros((size,), np.float32),
         discount_t=_aligned_zeros((size,), np.float32),
-        s_t=_aligned_zeros((size, *state_shape), np.uint8),
+        s_t=_aligned_zeros(shape, dtype),
         indices=_aligned_zeros((size,), np.int64),
         weights=_aligned_zeros((size,), np.float32),
     )

@@ -14,17 +14,18 @@ import numpy as np
 from keras import ops
 
 from batch import ALIGNMENT
+from device_frames import DeviceFrames, has_gpu, states_at
 from learner import Actor, Learner
 
 Arrays = dict[str, np.ndarray]
+Updates = Callable[[Arrays, DeviceFrames | None], Arrays]
 
 
-def compiled_updates(
-    learner: Learner, optimizer: keras.optimizers.Optimizer
-) -> Callable[[Arrays], Arrays]:
+def compiled_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Updates:
     """Returns a function that makes U updates, one after the other.
 
-    It takes the fields of a `Batch`, each [U, B, …], and returns what `Learner.call` finds, each
+    It takes the fields of a `Batch`, each [U, B, …], and the frames on the device that these hold
+    the places of, or None where they hold states. It returns what `Learner.call` finds, each
     [U, …], and the norm of all gradients together, before any are shortened, as "gradient_norm",
     [U] float32. It compiles once for each U.
     """
@@ -38,9 +39,15 @@ def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
     return make(actor)
 
 
-def _tensorflow_updates(
-    learner: Learner, optimizer: keras.optimizers.Optimizer
-) -> Callable[[Arrays], Arrays]:
+def _with_states(batches: dict[str, Any], frames: Any) -> dict[str, Any]:
+    """Returns batches with states in place of their frames' places in `DeviceFrames.array`."""
+    if frames is None:
+        return batches
+    states = {name: states_at(batches[name], frames) for name in ("s_tm1", "s_t")}
+    return {**batches, **states}
+
+
+def _tensorflow_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Updates:
     import tensorflow as tf
 
     variables = learner.trainable_variables
@@ -53,21 +60,24 @@ def _tensorflow_updates(
         return {**found, "gradient_norm": tf.linalg.global_norm(gradients)}
 
     # On a CPU, TensorFlow's own kernels are faster than what XLA makes of them.
-    @tf.function(autograph=False, jit_compile=bool(keras.distribution.list_devices("gpu")))
-    def updates(batches: dict[str, Any]) -> dict[str, Any]:
+    @tf.function(autograph=False, jit_compile=has_gpu())
+    def updates(batches: dict[str, Any], frames: Any) -> dict[str, Any]:
+        batches = _with_states(batches, frames)
         count = batches["r_t"].shape[0]
         found = [update({name: each[n] for name, each in batches.items()}) for n in range(count)]
         return {name: tf.stack([each[name] for each in found]) for name in found[0]}
 
-    # By U: calling what is compiled spares the search for it among all shapes and types.
-    compiled: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+    # By U, and whether frames are given. Calling what is compiled spares the search for it among
+    # all shapes and types.
+    compiled: dict[tuple[int, bool], Callable[[dict[str, Any], Any], dict[str, Any]]] = {}
 
-    def numpy_updates(batches: Arrays) -> Arrays:
+    def numpy_updates(batches: Arrays, frames: DeviceFrames | None) -> Arrays:
         tensors = {name: _tensor(array) for name, array in batches.items()}
-        count = len(batches["r_t"])
-        if count not in compiled:
-            compiled[count] = updates.get_concrete_function(tensors)
-        return {name: each.numpy() for name, each in compiled[count](tensors).items()}
+        array = frames.array if frames else None
+        kind = len(batches["r_t"]), frames is None
+        if kind not in compiled:
+            compiled[kind] = updates.get_concrete_function(tensors, array)
+        return {name: each.numpy() for name, each in compiled[kind](tensors, array).items()}
 
     return numpy_updates
 
@@ -84,9 +94,7 @@ def _tensor(array: np.ndarray) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def _jax_updates(
-    learner: Learner, optimizer: keras.optimizers.Optimizer
-) -> Callable[[Arrays], Arrays]:
+def _jax_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Updates:
     import jax
 
     trained, others = learner.trainable_variables, learner.non_trainable_variables
@@ -111,13 +119,14 @@ def _jax_updates(
 
     # The state before is not needed any more: its room is taken for that after.
     compiled = jax.jit(
-        lambda state, batches: jax.lax.scan(update, state, batches), donate_argnums=0
+        lambda state, batches, frames: jax.lax.scan(update, state, _with_states(batches, frames)),
+        donate_argnums=0,
     )
     parts = trained, others, optimizer.variables
 
-    def updates(batches: Arrays) -> Arrays:
+    def updates(batches: Arrays, frames: DeviceFrames | None) -> Arrays:
         state = tuple([each.value for each in part] for part in parts)
-        state, found = compiled(state, batches)
+        state, found = compiled(state, batches, frames.array if frames else None)
         for part, values in zip(parts, state, strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)

@@ -98,6 +98,12 @@ class Config(RunPaths):
         help="how the memory packs frames: not at all, or with lz4 or zstd (the smallest)",
         fixed=True,
     )  # fmt: skip
+    memory_on_device: bool = setting(
+        False, "--memory-on-device", group="memory",
+        help="keep the memory's frames where the network computes, as on a GPU, so that states "
+        "need not be sent there to learn from; they are not packed, whatever --frame-codec says",
+        fixed=True,
+    )  # fmt: skip
     pretrain: int = setting(
         20_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
         help="gathered before training starts: at random, or with --continue by the loaded "

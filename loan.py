@@ -16,10 +16,14 @@ class Loan(Sequence[np.ndarray]):
 
     Iterating gives them out in order; each is back as soon as the next is asked for. Looking one up
     by its index gives nothing out.
+
+    Attributes:
+        shape: of all of them together, where they are parts of one array, some of its rows each.
     """
 
-    def __init__(self, arrays: Sequence[np.ndarray]):
+    def __init__(self, arrays: Sequence[np.ndarray], shape: tuple[int, ...] | None = None):
         """Lends arrays."""
+        self.shape = shape
         self._arrays = arrays
         self._back = 0  # so many of them, from the first on
         self._changed = Condition()

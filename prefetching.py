@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from batch import Batch, empty_batch
+import device_frames
+from batch import Batch
 from config import Config
+from device_frames import DeviceFrames, has_gpu, spare_gpu_memory
 from machine import available_memory, mebibytes
 from replay_memory import ReplayMemory
 
@@ -59,7 +62,7 @@ class Prefetcher:
         self._thread = ThreadPoolExecutor(max_workers=1) if in_background else None
         # One for the learner and one to be filled.
         most = most_updates * batch_size
-        self._arrays = [empty_batch(most, memory.state_shape) for _ in range(2)]
+        self._arrays = [memory.empty_batch(most) for _ in range(2)]
         self._next: Future[Batch] | None = None
 
     def take(self, importance_exponent: float, updates: int = 1, following: int = 1) -> Batch:
@@ -122,8 +125,13 @@ class Prefetcher:
         terminals: np.ndarray,
         ends: np.ndarray,
     ) -> None:
-        """Remembers one step of all streams; see `ReplayMemory.append`."""
+        """Remembers one step of all streams; see `ReplayMemory.append`.
+
+        Where the frames lie on the device, nothing may have been drawn that is still to be taken.
+        """
         self._settle()
+        # A batch holds the places of its frames, which now may be given to others.
+        assert self._next is None or not self.memory.device_frames
         self.memory.append(frames, actions, rewards, terminals, ends)
 
     def end_episodes(self) -> None:
@@ -176,38 +184,18 @@ def make_prefetcher(
     """Returns the replay memory that the settings describe, to be drawn from with `rng`.
 
     Raises:
-        MemoryError: it could come to need more than the machine, or the container, has left.
+        MemoryError: it could come to need more than the machine, the container or the GPU has left.
     """
+    _check_room(config, state_shape)
     height, width, stack_size = state_shape
-    streams, frame_shape = config.envs, (height, width)
-
-    def most_bytes(capacity: int) -> int:
-        prioritized = config.priority_exponent > 0
-        return ReplayMemory.most_bytes(
-            capacity,
-            streams,
-            frame_shape,
-            stack_size,
-            config.frame_codec,
-            prioritized,
-            config.frames_per_step,
-        )
-
-    learner = LEARNER_BYTES + config.batch * LEARNER_TRANSITION_BYTES
-    learner = learner * height * width // LEARNER_FRAME_PIXELS
-    needed, room = most_bytes(config.memory), available_memory() - learner
-    if needed > room:
-        largest = bisect.bisect_right(range(config.memory), room, key=most_bytes) - 1
-        smallest = max(config.batch, streams * (stack_size + config.n_step))
-        fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
-        raise MemoryError(
-            f"--memory {config.memory} can come to take {mebibytes(needed)}, and this machine has "
-            f"{mebibytes(max(0, room))} to spare: {fits}"
-        )
+    frames = None
+    if config.memory_on_device:
+        rows = config.memory // config.envs * config.frames_per_step
+        frames = DeviceFrames(rows, config.envs, (height, width))
     memory = ReplayMemory(
         config.memory,
-        streams,
-        frame_shape,
+        config.envs,
+        (height, width),
         stack_size,
         config.n_step,
         config.gamma,
@@ -215,5 +203,58 @@ def make_prefetcher(
         codec=config.frame_codec,
         priority_exponent=config.priority_exponent,
         game=config.environment,
+        device_frames=frames,
     )
     return Prefetcher(memory, config.batch, rng, updates_in_a_call(config))
+
+
+class _Room(NamedTuple):
+    """Memory that a replay memory may not have enough of."""
+
+    where: str
+    spare: int  # bytes
+    needed: Callable[[int], int]  # bytes there at most, by transitions
+
+
+def _check_room(config: Config, state_shape: tuple[int, int, int]) -> None:
+    """Raises MemoryError where the replay memory does not fit, naming the largest that does."""
+    height, width, stack_size = state_shape
+    learner = LEARNER_BYTES + config.batch * LEARNER_TRANSITION_BYTES
+    learner = learner * height * width // LEARNER_FRAME_PIXELS
+
+    def on_host(capacity: int) -> int:
+        return ReplayMemory.most_bytes(
+            capacity,
+            config.envs,
+            (height, width),
+            stack_size,
+            None if config.memory_on_device else config.frame_codec,
+            config.priority_exponent > 0,
+            config.frames_per_step,
+        )
+
+    def on_device(capacity: int) -> int:
+        rows = capacity // config.envs * config.frames_per_step
+        return device_frames.most_bytes(rows, config.envs, (height, width))
+
+    def together(capacity: int) -> int:
+        return on_host(capacity) + on_device(capacity)
+
+    # Where room is needed, what there is, and what a memory of so many transitions takes of it.
+    rooms = [_Room("this machine", available_memory() - learner, on_host)]
+    if config.memory_on_device and not has_gpu():
+        # The device is the machine itself.
+        rooms = [rooms[0]._replace(needed=together)]
+    elif config.memory_on_device and (spare := spare_gpu_memory()) is not None:
+        rooms.append(_Room("the GPU", spare - learner, on_device))
+    largest = min(
+        bisect.bisect_right(range(config.memory), each.spare, key=each.needed) - 1 for each in rooms
+    )
+    smallest = max(config.batch, config.envs * (stack_size + config.n_step))
+    fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
+    for where, room, needed in rooms:
+        if (most := needed(config.memory)) > room:
+            raise MemoryError(
+                f"--memory {config.memory} can come to take {mebibytes(most)}, and {where} has "
+                f"{mebibytes(max(0, room))} to spare: {fits}"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ from checkpoint import MEMORY_KIND
 from loan import end_loans
 from n_step import n_step_returns
 from priorities import Priorities
+
+if TYPE_CHECKING:
+    from device_frames import DeviceFrames
 
 # What is kept of a transition beside its frame: 8 bytes.
 STEP = np.dtype(
@@ -49,6 +52,14 @@ class ReplayMemory:
     an episode was cut off; only the last step before such a place has nothing to bootstrap from.
 
     Transitions are drawn uniformly, or in proportion to their priorities.
+
+    Where the frames lie on the device, batches hold their places there, see `Batch`. These are good
+    until something is appended.
+
+    Attributes:
+        capacity: transitions held at most.
+        state_shape: (H, W, k).
+        device_frames: the frames, if they lie on the device.
     """
 
     def __init__(
@@ -64,6 +75,7 @@ class ReplayMemory:
         codec: str = "zstd",
         priority_exponent: float = 0.0,
         game: str = "",
+        device_frames: DeviceFrames | None = None,
     ):
         """Makes an empty memory.
 
@@ -78,6 +90,8 @@ class ReplayMemory:
             codec: how frames are packed: "none", "lz4" or "zstd".
             priority_exponent: alpha, from 0, which is uniform sampling, to 1.
             game: what is remembered; a saved memory of another game is refused.
+            device_frames: where the frames are to lie on the device, and not packed: room for p of
+                each step that is held.
 
         Raises:
             ValueError: there is no room for one state and its return in each stream, there is no
@@ -100,10 +114,11 @@ class ReplayMemory:
         self.state_shape = (*frame_shape, stack_size)
         self._n_step = n_step
         self._discounts = (discount ** np.arange(n_step + 1)).astype(np.float32)
-        self._codec, self._game = codec, game
+        self._codec, self._game = None if device_frames else codec, game
         frame_bytes = frame_shape[0] * frame_shape[1]
         self._new = frames_per_step
-        self._frames = frame_store.make_frame_store(
+        self.device_frames = device_frames
+        self._frames = device_frames or frame_store.make_frame_store(
             codec, rows * frames_per_step, streams, frame_bytes
         )
         self._steps = np.zeros((rows, streams), STEP)
@@ -113,7 +128,8 @@ class ReplayMemory:
         self._priorities = (
             Priorities(self.capacity, priority_exponent) if priority_exponent else None
         )
-        self._planes = np.zeros((2 * stack_size * AT_A_TIME, frame_bytes), np.uint8)
+        planes = 0 if device_frames else 2 * stack_size * AT_A_TIME
+        self._planes = np.zeros((planes, frame_bytes), np.uint8)
         self._drawable_until = -1  # one can be drawn until a later frame than this is the oldest
 
     @staticmethod
@@ -122,28 +138,32 @@ class ReplayMemory:
         streams: int,
         frame_shape: tuple[int, int],
         stack_size: int,
-        codec: str,
+        codec: str | None,
         prioritized: bool,
         frames_per_step: int = 1,
     ) -> int:
         """Returns the bytes that a memory takes at most, without making one.
+
+        Those of frames on the device are not among them.
 
         Args:
             capacity: transitions, as for `__init__`, like the others.
             streams: environments.
             frame_shape: (height, width) of a frame.
             stack_size: frames in a state.
-            codec: how frames are packed.
+            codec: how frames are packed; None where they lie on the device.
             prioritized: whether the priority exponent is above 0.
             frames_per_step: frames that each step brings.
         """
         rows, frame_bytes = capacity // streams, frame_shape[0] * frame_shape[1]
-        frames = frame_store.most_bytes(codec, rows * frames_per_step, streams, frame_bytes)
+        frames = unpacking = 0
+        if codec:
+            frames = frame_store.most_bytes(codec, rows * frames_per_step, streams, frame_bytes)
+            # The frames of both states, and the groups that they are unpacked from.
+            unpacking = (1 + frame_store.GROUP) * 2 * stack_size * AT_A_TIME * frame_bytes
         steps = rows * streams * STEP.itemsize
         # A leaf takes 8 bytes, the sums above all leaves a 31st part of that.
         priorities = rows * streams * 8.5 if prioritized else 0
-        # The frames of both states, and the groups that they are unpacked from.
-        unpacking = (1 + frame_store.GROUP) * 2 * stack_size * AT_A_TIME * frame_bytes
         return int(frames + steps + priorities + unpacking)
 
     def __len__(self) -> int:
@@ -158,14 +178,15 @@ class ReplayMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes now."""
+        """Bytes that it takes now, without those on the device."""
         filled = min(self._time / self._rows, 1)
         arrays = self._steps.nbytes + (self._priorities.nbytes if self._priorities else 0)
-        return int(self._frames.nbytes + filled * arrays + self._planes.nbytes)
+        frames = 0 if self.device_frames else self._frames.nbytes
+        return int(frames + filled * arrays + self._planes.nbytes)
 
     @property
     def max_nbytes(self) -> int:
-        """Bytes that it takes at most."""
+        """Bytes that it takes at most, without those on the device."""
         height, width, stack_size = self.state_shape
         shape, prioritized = (height, width), self._priorities is not None
         return self.most_bytes(
@@ -232,6 +253,10 @@ class ReplayMemory:
             self._steps["end"][(self._time - 1) % self._rows] = True
             self._next_reach[:] = self._new - 1
 
+    def empty_batch(self, size: int) -> Batch:
+        """Returns arrays that `sample` can fill with so many transitions."""
+        return empty_batch(size, self.state_shape, self.device_frames is not None)
+
     def sample(
         self,
         batch_size: int,
@@ -251,7 +276,7 @@ class ReplayMemory:
         Raises:
             ValueError: no transition can be drawn yet.
         """
-        batch = empty_batch(batch_size, self.state_shape) if out is None else out
+        batch = self.empty_batch(batch_size) if out is None else out
         batch.indices[:] = self._draw(batch_size, rng)
         times, streams = np.divmod(batch.indices, self._streams)
         returns, discounts, steps = self._returns(times, streams)
@@ -368,13 +393,18 @@ class ReplayMemory:
         s_tm1: np.ndarray,
         s_t: np.ndarray,
     ) -> None:
-        """Writes the states at two times, each [N] int64, of streams to arrays [N, H, W, k]."""
+        """Writes the states at two times, each [N] int64, of streams to arrays of a batch."""
         _, width, stack_size = self.state_shape
         both = np.stack([times, next_times])
         reach = self._steps["reach"][both % self._rows, streams]
         back = np.arange(stack_size)[:, None, None]
         # Before an episode's first frame all is black; that frame stands in for what is not read.
         wanted = self._newest_frame(both) - np.minimum(back, reach)  # [k, 2, N]
+        if self.device_frames:
+            places = self.device_frames.places(wanted, streams)
+            places = np.where(back > reach, self.device_frames.black, places)
+            s_tm1[:], s_t[:] = places[::-1].transpose(1, 2, 0)
+            return
         planes = self._planes[: wanted.size]
         self._frames.read(wanted.ravel(), np.broadcast_to(streams, wanted.shape).ravel(), planes)
         planes = planes.reshape(*wanted.shape, -1)
@@ -444,6 +474,7 @@ class ReplayMemory:
             "frames a step": self._new,
             "streams": self._streams,
             "capacity": self.capacity,
-            "codec": self._codec,
+            # Frames on the device are in files as if they were here, unpacked.
+            "codec": self._codec or "none",
             "priority exponent": self._priority_exponent,
         }

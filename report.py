@@ -49,11 +49,13 @@ def introduction(
     look = partial(painted, stream=stream)
     devices = ", ".join(keras.distribution.list_devices())
     memory = training.memory
+    frames = memory.device_frames
+    on_device = f", and {mebibytes(frames.nbytes)} of frames on the device" if frames else ""
     lines = [
         f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}",
         _cores(config),
         f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
-        f"at most {mebibytes(memory.max_nbytes)}",
+        f"at most {mebibytes(memory.max_nbytes)}{on_device}",
     ]
     if not config.replay_checkpoint:
         lines.append(

@@ -343,7 +343,7 @@ class Training:
     def _update(self, updates: int, following: int) -> None:
         """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
         batches = self._batches.take(self._importance(self.step), updates, following)
-        made = self.agent.learn(batches)
+        made = self.agent.learn(batches, self.memory.device_frames)
         for update in made:
             self._sums += 1, update.loss, update.accuracy, update.mean_q
             self.loss = update.loss

@@ -55,7 +55,8 @@ def tiny_update(
             "discount_t": np.array([[0.5, 0]], np.float32),
             "s_t": np.array([2, 9], np.float32).reshape(1, 2, 1, 1, 1),
             "weights": np.array([weights], np.float32),
-        }
+        },
+        None,
     )
     return learner, {name: each[0] for name, each in found.items()}
 

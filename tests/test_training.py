@@ -17,6 +17,7 @@ import weights_file
 from agent import Agent, Update, make_agent
 from batch import Batch
 from config import Config, ConfigError
+from device_frames import DeviceFrames
 from machine import mebibytes
 from networks import nips_network
 from prefetching import Prefetcher, updates_in_a_call
@@ -106,8 +107,8 @@ class Recorder(Agent):
         self.epsilons.append(epsilon)
         return super().act(states, epsilon, explore)
 
-    def learn(self, batches: Batch) -> list[Update]:
-        made = super().learn(batches)
+    def learn(self, batches: Batch, frames: DeviceFrames | None = None) -> list[Update]:
+        made = super().learn(batches, frames)
         size = len(batches.indices) // len(made)
         for first in range(0, len(batches.indices), size):
             self.updates.append(self.acts)

@@ -1,0 +1,288 @@
+"""Measures updates alone and the whole loop on a GPU, with either backend, and how busy it is.
+
+    KERAS_BACKEND=jax python3 benchmarks/gpu.py           both tables
+    KERAS_BACKEND=tensorflow python3 benchmarks/gpu.py
+    python3 benchmarks/gpu.py updates --networks nature --batches 32 256 --precisions float32
+    python3 benchmarks/gpu.py loop --envs 8 --seconds 5 --memory 20000
+
+Without a GPU it measures the processor. "Host" and "device" say where the replay memory's frames
+lie (--memory-on-device): from the host, the states of each update are sent to the GPU.
+
+The share of the time in which the GPU is busy is what the driver tells through nvidia-ml-py, if
+that is installed, or else through nvidia-smi: in which any kernel ran, however small. Every process
+measures one network in one precision, or one run of the loop, on PongNoFrameskip-v4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Run as a script, this file's folder is on the path and the program's is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+GAME = "PongNoFrameskip-v4"
+STATE, ACTIONS = (84, 84, 4), 6
+PLACES = "host", "device"  # of the replay memory's frames
+FRAMES = 4_096  # on the device, where updates are measured alone
+EPSILON, FIRST_UPDATE = 0.1, 5_000
+WARM_UP = 30  # turns of the loop, in which all is compiled
+SETTINGS: dict[str, dict[str, Any]] = {
+    "our defaults": {},
+    "Nature's network": {"network": "nature"},
+}
+SAMPLED_EVERY = 0.1  # seconds
+
+
+class Speed(NamedTuple):
+    """How fast something is."""
+
+    rate: float  # a second
+    busy: str  # share of the time in which the GPU was, as it is shown
+
+
+# ---------------------------------------------------------------- the GPU
+
+
+def device() -> str:
+    """Returns what Keras computes on, as a person reads it."""
+    import keras
+
+    from device_frames import has_gpu
+
+    name = "no GPU, the processor alone"
+    if has_gpu() and keras.backend.backend() == "jax":
+        import jax
+
+        name = jax.devices()[0].device_kind
+    elif has_gpu():
+        import tensorflow as tf
+
+        [gpu, *_] = tf.config.list_physical_devices("GPU")
+        name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    backend = keras.backend.backend()
+    version = importlib.import_module(backend).__version__
+    return f"{name}; Keras {keras.__version__} on {backend} {version}; {os.cpu_count()} processors"
+
+
+def utilization() -> Callable[[], float] | None:
+    """Returns what tells how busy the GPU has been lately, in percent, or None if nothing does."""
+    number = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if importlib.util.find_spec("pynvml"):
+        import pynvml
+
+        pynvml.nvmlInit()
+        if number.isdecimal():
+            gpu = pynvml.nvmlDeviceGetHandleByIndex(int(number))
+        else:
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(number)
+        return lambda: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu
+    if not shutil.which("nvidia-smi"):
+        return None
+    command = ["nvidia-smi", "-i", number, "--query-gpu=utilization.gpu"]
+    command.append("--format=csv,noheader,nounits")
+    return lambda: float(subprocess.check_output(command, text=True))
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[], str]]:
+    """Gives what returns how busy the GPU was in this context, as it is shown."""
+    from device_frames import has_gpu
+
+    ask = utilization() if has_gpu() else None
+    found: list[float] = []
+    stop = Event()
+
+    def watch() -> None:
+        while ask and not stop.wait(SAMPLED_EVERY):
+            found.append(ask())
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        if not has_gpu():
+            yield lambda: "no GPU"
+        else:
+            yield lambda: f"{statistics.mean(found):.0f}%" if found else "not told"
+    finally:
+        stop.set()
+        thread.join()
+
+
+def speed(work: Callable[[], int], seconds: float) -> Speed:
+    """Returns how fast something is that returns how much it did, done again and again."""
+    done = 0
+    with watching() as busy:
+        started = time.perf_counter()
+        while (taken := time.perf_counter() - started) < seconds or not done:
+            done += work()
+        return Speed(done / taken, busy())
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def updates(
+    network: str, precision: str, batches: list[int], together: list[int], seconds: float
+) -> list[list[Any]]:
+    """Returns rows: the size of a batch, updates in a call, and their speed from both places."""
+    from agent import make_agent
+    from batch import Batch
+    from config import Config
+    from device_frames import DeviceFrames
+
+    rng = np.random.default_rng(1)
+    frames = DeviceFrames(FRAMES, 1, STATE[:2])
+    for _ in range(FRAMES):
+        frames.append(rng.integers(256, size=(1, *STATE[:2]), dtype=np.uint8))
+
+    def transitions(size: int, place: str) -> Batch:
+        def states() -> np.ndarray:
+            if place == "device":
+                return rng.integers(FRAMES, size=(size, STATE[2]), dtype=np.int32)
+            return rng.integers(256, size=(size, *STATE), dtype=np.uint8)
+
+        return Batch(
+            s_tm1=states(),
+            a_tm1=rng.integers(ACTIONS, size=size).astype(np.int32),
+            r_t=rng.normal(size=size).astype(np.float32),
+            discount_t=np.full(size, 0.97, np.float32),
+            s_t=states(),
+            indices=np.arange(size),
+            weights=np.ones(size, np.float32),
+        )
+
+    rows = []
+    for size in batches:
+        config = Config(network=network, precision=precision, batch=size)
+        agent = make_agent(config, STATE, ACTIONS, rng)
+        for count in together:
+            row: list[Any] = [size, count]
+            for place in PLACES:
+                learn = partial(
+                    agent.learn,
+                    transitions(count * size, place),
+                    frames if place == "device" else None,
+                )
+                learn()  # compiles it
+                row.append(speed(lambda learn=learn: len(learn()), seconds))  # type: ignore[misc]
+            rows.append(row)
+    return rows
+
+
+def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed:
+    """Returns how fast the whole loop is, in steps a second."""
+    from config import Config
+    from run import assemble
+
+    config = Config(
+        environment=GAME, envs=envs, memory=memory, pretrain=FIRST_UPDATE, start=EPSILON,
+        end=EPSILON, seed=1, memory_on_device=place == "device", **SETTINGS[name],
+    )  # fmt: skip
+    training = assemble(config)
+    for _ in training.pretrain():
+        pass
+    turns = training.run()
+    for _ in itertools.islice(turns, WARM_UP):
+        pass
+
+    def turn() -> int:
+        next(turns)
+        return envs
+
+    measured = speed(turn, seconds)
+    training.close()
+    return measured
+
+
+def in_a_process(measure: Callable[..., Any], *arguments: object) -> Any:
+    """Returns what a measurement returns in a process of its own, or in one line why it failed."""
+    command = [sys.executable, __file__, "--measure", json.dumps([measure.__name__, *arguments])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return (done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def print_updates(options: argparse.Namespace) -> None:
+    """Prints how many updates are made in a second, without anything else."""
+    print(
+        "\n| network | precision | batch | updates in a call | updates/s, host | GPU busy ", end=""
+    )
+    print("| updates/s, device | GPU busy |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for network, precision in itertools.product(options.networks, options.precisions):
+        rows = in_a_process(
+            updates, network, precision, options.batches, options.together, options.seconds
+        )
+        if isinstance(rows, str):
+            print(f"| {network} | {precision} | {rows} | | | | | |", flush=True)
+            continue
+        for size, together, *speeds in rows:
+            cells = " | ".join(f"{rate:,.0f} | {busy}" for rate, busy in speeds)
+            print(f"| {network} | {precision} | {size} | {together} | {cells} |", flush=True)
+
+
+def print_loop(options: argparse.Namespace) -> None:
+    """Prints how many steps the whole loop makes in a second."""
+    print("\n| settings | environments | frames | steps/s | GPU busy |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, envs, place in itertools.product(SETTINGS, options.envs, PLACES):
+        found = in_a_process(loop, name, envs, place, options.memory, options.seconds)
+        cells = f"{found} | " if isinstance(found, str) else f"{found[0]:,.0f} | {found[1]}"
+        print(f"| {name} | {envs} | {place} | {cells} |", flush=True)
+
+
+TABLES = {"updates": print_updates, "loop": print_loop}
+
+
+def main() -> None:
+    """Says what the device is, and prints the tables that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))
+    networks, precisions = ["nips", "nature", "impala"], ["float32", "bfloat16"]
+    parser.add_argument("--networks", nargs="+", choices=networks, default=networks)
+    parser.add_argument("--precisions", nargs="+", choices=precisions, default=precisions)
+    numbers: dict[str, Any] = {"nargs": "+", "type": int, "metavar": "N"}
+    parser.add_argument("--batches", **numbers, default=[32, 64, 128, 256, 512])
+    parser.add_argument("--together", **numbers, default=[1, 8], help="updates in a call")
+    parser.add_argument("--envs", **numbers, default=[8, 32, 128])
+    parser.add_argument("--memory", type=int, default=100_000, metavar="N", help="transitions")
+    parser.add_argument("--seconds", type=float, default=3.0, help="that each is measured for")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        name, *arguments = json.loads(options.measure)
+        measures: list[Callable[..., Any]] = [device, updates, loop]
+        print(json.dumps({each.__name__: each for each in measures}[name](*arguments)))
+        return
+    if unknown := set(options.tables) - TABLES.keys():
+        parser.error(f"no table {', '.join(unknown)}: choose from {', '.join(TABLES)}")
+    # No more of the GPU is taken by this process than by none.
+    print(in_a_process(device))
+    for table in options.tables or TABLES:
+        TABLES[table](options)
+
+
+if __name__ == "__main__":
+    main()
