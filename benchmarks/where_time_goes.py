@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from agent import Agent, make_agent
-from batch import Batch
+from batch import Batch, empty_batch
 from config import Config
 from learner import Learner
 from run import assemble
@@ -110,17 +110,17 @@ def update_flop(agent: Agent, config: Config) -> int:
 
 
 def some_batch(size: int) -> Batch:
-    """Returns transitions of random numbers."""
+    """Returns transitions of random numbers, which lie as the replay memory's do."""
     rng = np.random.default_rng(1)
-    return Batch(
-        s_tm1=rng.integers(256, size=(size, *STATE), dtype=np.uint8),
-        a_tm1=rng.integers(6, size=size).astype(np.int32),
-        r_t=rng.normal(size=size).astype(np.float32),
-        discount_t=np.full(size, 0.97, np.float32),
-        s_t=rng.integers(256, size=(size, *STATE), dtype=np.uint8),
-        indices=np.arange(size),
-        weights=np.ones(size, np.float32),
-    )
+    batch = empty_batch(size, STATE)
+    for states in (batch.s_tm1, batch.s_t):
+        states[:] = rng.integers(256, size=states.shape, dtype=np.uint8)
+    batch.a_tm1[:] = rng.integers(6, size=size)
+    batch.r_t[:] = rng.normal(size=size)
+    batch.discount_t[:] = 0.97
+    batch.indices[:] = np.arange(size)
+    batch.weights[:] = 1
+    return batch
 
 
 def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
