@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def print_variants(config: Config) -> None:
         "and Keras's Adam": compiled(config, norm=squared_norm, optimizer=adam),
         "one online pass for s and s'": compiled(config, OnePassLearner),
         "compiled by XLA": compiled(config, xla=True),
+        "pixels that are not scaled": compiled(replace(config, input_scaling=False)),
     }
     for variant in variants.values():
         variant()
