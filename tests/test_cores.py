@@ -142,17 +142,19 @@ def test_threads_that_the_user_chose_are_those_that_are_told(
         assert network_threads(backend) == (threads or usable_cores())
 
 
+# Libraries see by themselves where they may run, but not how much time a container has.
 COUNTED = """
 import os, sys
-os.sched_setaffinity(0, [*os.sched_getaffinity(0)][:1])
+import cores
+cores._quotas = lambda root: [1]
 {work}
 for task in os.listdir("/proc/self/task"):
     print("thread", open(f"/proc/self/task/{{task}}/comm").read(), end="")
 """
 
 
-def on_one_core(work: str, *arguments: str) -> str:
-    """Returns what a process on one core prints, and the names of the threads that it has then.
+def with_time_of_one_core(work: str, *arguments: str) -> str:
+    """Returns what a process prints, and the names of the threads that it has then.
 
     Those of a pool, that is; the first of them have no name.
     """
@@ -166,15 +168,15 @@ def on_one_core(work: str, *arguments: str) -> str:
 
 
 @only_linux
-def test_a_run_on_one_core_has_one_thread_of_each_kind_and_says_so(tmp_path: Path) -> None:
+def test_a_run_with_one_core_has_one_thread_of_each_kind_and_says_so(tmp_path: Path) -> None:
     flags = ["-m", "2000", "-pre", "64", "-st", "64", "--no-progress", "--out", str(tmp_path)]
-    printed = on_one_core("import dqn_atari; dqn_atari.main(sys.argv[1:])", *flags)
+    printed = with_time_of_one_core("import dqn_atari; dqn_atari.main(sys.argv[1:])", *flags)
     assert "\n8 environments in 1 thread, 1 thread for the networks (of 1 core)\n" in printed
     assert re.search(r"\n  envs +8 environments +\(auto\)\n", printed)
     assert printed.splitlines().count("thread tf_Compute") == 1
 
 
 @only_linux
-def test_jax_on_one_core_has_one_thread_to_compute_in() -> None:
+def test_jax_with_one_core_has_one_thread_to_compute_in() -> None:
     work = "from cores import share_cores; share_cores(); import jax; jax.numpy.ones(3).sum()"
-    assert on_one_core(work).splitlines().count("thread tf_XLAEigen") == 1
+    assert with_time_of_one_core(work).splitlines().count("thread tf_XLAEigen") == 1
