@@ -3,7 +3,7 @@
     python3 benchmarks/faults.py kills      100 SIGKILLs at random times in one run of Pong
     python3 benchmarks/faults.py damage     1,000 files with one damaged byte
     python3 benchmarks/faults.py disk       a full disk at ten moments (as root, on Linux)
-    python3 benchmarks/faults.py growth     memory over 30 minutes of training
+    python3 benchmarks/faults.py growth     memory and speed over 30 minutes of training
     python3 benchmarks/faults.py            all of them
 
 Each prints a row of one table: what was tried, how often, and what came of it.
@@ -39,18 +39,21 @@ from reward_log import LogError, cut_back, read_log
 PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
 GAME = "Pong-v4"
 # Many updates and a memory that is soon full, so that there is much to lose.
-FLAGS = "-m 8000 -b 8 -pre 2000 --train-every 8 -u 800 -exs 20000 --seed 1 --checkpoint-every 0.02"
+FAULT_FLAGS = (
+    "-m 8000 -b 8 -pre 2000 --train-every 8 -u 800 -exs 20000 --seed 1 --checkpoint-every 0.02"
+)
+GROWTH_FLAGS = "-m 100000 -st 1000000000 --seed 1 --checkpoint-every 1 --eval-every 0"
 LONGEST = 20.0  # seconds that a process lives before it is killed; half of them start it
 
 
 class Run:
     """A run of the program in a folder."""
 
-    def __init__(self, folder: Path, *flags: str):
+    def __init__(self, folder: Path, flags: str, *more_flags: str):
         """Takes the folder, which is made, and flags."""
         folder.mkdir(exist_ok=True)
         self.folder = folder
-        self.flags = [*FLAGS.split(), *flags]
+        self.flags = [*flags.split(), *more_flags]
         self.weights = folder / f"{GAME}_weights.h5"
         self.log = folder / f"{GAME}_log.txt"
         self.checkpoints = folder / f"{GAME}_checkpoint"
@@ -79,7 +82,9 @@ class Run:
 
 def kills(folder: Path, count: int, steps: int) -> str:
     """Kills a run at random times of its life, each time it goes on, and compares the end."""
-    whole, killed = (Run(folder / name, f"-st={steps}") for name in ("whole", "killed"))
+    whole, killed = (
+        Run(folder / name, FAULT_FLAGS, f"-st={steps}") for name in ("whole", "killed")
+    )
     assert whole.start().wait() == 0
     rng = np.random.default_rng(1)
     moments: Counter[str] = Counter()
@@ -112,7 +117,7 @@ def kills(folder: Path, count: int, steps: int) -> str:
 
 def damage(folder: Path, count: int) -> str:
     """Damages one byte of a file of a run at a time, and reads it."""
-    run = Run(folder / "damage", "-st=16000", "--keep=1")
+    run = Run(folder / "damage", FAULT_FLAGS, "-st=16000", "--keep=1")
     assert run.start().wait() == 0
     [checkpoint] = (each for each in run.checkpoints.iterdir() if each.name.isdecimal())
     files = {
@@ -204,7 +209,7 @@ def disk(folder: Path, moments: int) -> str:
     for number in range(moments):
         stays_full = number % 2 == 1
         with small_disk(folder / f"disk {number}") as place:
-            run = Run(place, "-st=12000")
+            run = Run(place, FAULT_FLAGS, "-st=12000")
             process = run.start()
             wait_until(process, functools.partial(reached, run, number))
             filler = place / "filler"
@@ -265,27 +270,40 @@ def fill(path: Path) -> None:
             pass
 
 
-def growth(folder: Path, minutes: float) -> str:
-    """Trains with a full memory, and looks at how much the process takes."""
-    run = Run(folder / "growth", "-st=1000000000", "-pre=8000", "--checkpoint-every=1")
+def growth(folder: Path, minutes: float, precision: str) -> str:
+    """Trains with our defaults, but for a memory that is soon full; looks at size and speed."""
+    run = Run(folder / "growth", GROWTH_FLAGS, f"--precision={precision}")
     process = run.start()
     watched = psutil.Process(process.pid)
     # The first minutes fill the memory, and compile what is compiled.
+    first = 60 * min(5.0, minutes / 3)
     started, samples = time.monotonic(), []
     while (passed := time.monotonic() - started) < 60 * minutes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
             return f"ended with status {process.returncode}"
-        if passed > 60 * min(3.0, minutes / 3):
+        if passed > first:
             samples.append((passed / 3600, watched.memory_info().rss / 2**20))
     process.send_signal(signal.SIGTERM)
     process.communicate()
     hours, sizes = np.array(samples).T
     slope, _ = np.polyfit(hours, sizes, 1)
-    steps = read_log(run.log).episodes[-1].steps
+    episodes = read_log(run.log).episodes
+    seconds = [episode.seconds or 0.0 for episode in episodes]
+    steps = [episode.steps for episode in episodes]
+    span = min(300.0, first)  # that speeds are means of
+
+    def speed(start: float) -> float:
+        return float(np.diff(np.interp([start, start + span], seconds, steps))[0]) / span
+
+    early, late = speed(first), speed(seconds[-1] - span)
+    score = np.mean([episode.score or 0.0 for episode in episodes[-20:]])
     return (
-        f"{minutes:g} minutes, {steps:,} steps: {sizes[0]:.0f} MiB after the first minutes, "
-        f"{sizes[-1]:.0f} at the end, highest {sizes.max():.0f}; slope {slope:+.1f} MiB an hour"
+        f"{minutes:g} minutes in {precision}, {steps[-1]:,} steps: {sizes[0]:.0f} MiB after "
+        f"{first / 60:g} minutes, {sizes[-1]:.0f} at the end, highest {sizes.max():.0f}; slope "
+        f"{slope:+.1f} MiB an hour; {early:.0f} steps/s in the {span / 60:g} minutes after those, "
+        f"{late:.0f} in the last {span / 60:g} ({late / early - 1:+.1%}); mean score of the last "
+        f"20 games {score:.1f}"
     )
 
 
@@ -299,12 +317,13 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1_000, metavar="N")
     parser.add_argument("--moments", type=int, default=10, metavar="N")
     parser.add_argument("--minutes", type=float, default=30, metavar="N")
+    parser.add_argument("--precision", default="float32", help="of the run of these minutes")
     options = parser.parse_args()
     trials: dict[str, Callable[[Path], str]] = {
         "kills": functools.partial(kills, count=options.kills, steps=options.steps),
         "damage": functools.partial(damage, count=options.files),
         "disk": functools.partial(disk, moments=options.moments),
-        "growth": functools.partial(growth, minutes=options.minutes),
+        "growth": functools.partial(growth, minutes=options.minutes, precision=options.precision),
     }
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print("| fault | outcome |\n| --- | --- |")
