@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from array_file import SLICE, ArrayFile, ArrayFileError, save
+from loan import Loan
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN_FILES = Path("/proc/self/fd")
@@ -175,6 +176,36 @@ def test_pieces_are_saved_as_their_stack(shape: tuple[int, ...], dtype: str, cou
 
 
 # ---------------------------------------------------------------- reading in place
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parts_that_know_the_shape_of_all_are_saved_as_one_array(
+    tmp_path: Path, dtype: str
+) -> None:
+    whole = filled((7, 2, 3), dtype)
+    parts = Loan([whole[:3], whole[3:6], whole[6:]], whole.shape)
+    save(tmp_path / "parts", KIND, {}, {"a": parts, "b": whole[0]})
+    save(tmp_path / "whole", KIND, {}, {"a": whole, "b": whole[0]})
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    parts.wait_for(2)  # all are back
+
+
+def test_parts_that_do_not_make_up_their_shape_are_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="does not read back"):
+        save(tmp_path / "file", KIND, {}, {"a": Loan([np.zeros(3), np.zeros(3)], (7,))})
+    assert not names(tmp_path)
+
+
+def test_rows_are_read_one_by_one(tmp_path: Path) -> None:
+    arrays = {"rows": filled((5, 2, 3), "int32"), "single": filled((4,), "bool")}
+    arrays["none"] = filled((0, 3), "float32")
+    save(tmp_path / "file", KIND, {}, arrays)
+    with ArrayFile(tmp_path / "file", KIND) as file:
+        for name, array in arrays.items():
+            found = list(file.rows(name))
+            assert len(found) == len(array)
+            for row, wanted in zip(found, array, strict=True):
+                assert_same(row, np.asarray(wanted))
 
 
 def test_pieces_are_read_into_places_of_their_own(tmp_path: Path) -> None:

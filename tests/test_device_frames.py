@@ -172,38 +172,41 @@ def test_nothing_is_appended_while_a_batch_that_was_drawn_waits() -> None:
 
 RUN: dict[str, Any] = {
     "environment": "Breakout-v0", "envs": 4, "memory": 200, "batch": 8, "pretrain": 100,
-    "steps": 480, "train_every": 16, "updates": 2, "update": 100, "explore_steps": 400, "seed": 3,
+    "steps": 320, "train_every": 16, "updates": 2, "update": 100, "explore_steps": 400, "seed": 3,
     "eval_every": 0, "progress": False,
 }  # fmt: skip
-KINDS: dict[str, dict[str, Any]] = {
-    "raw frames": {"state_frames": "raw"},
-    "by priority, by games": {"priority_exponent": 0.6, "frame_skip": 30, "count_by": "games",
-                              "train_every": 1, "update": 2, "explore_steps": 9},
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
-def test_a_run_and_its_resume_are_those_of_plain_frames(
-    tmp_path: Path, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = {**RUN, **changes}
-    plain = Config(**settings, frame_codec="none", out=str(tmp_path / "plain"))
-    whole, parted = (
-        Config(**settings, memory_on_device=True, out=str(tmp_path / name))
-        for name in ("whole", "parted")
-    )
-    for config in (plain, whole):
-        assert train(config) == 0
-    assert_same(tmp_path / "plain", tmp_path / "whole")
-    checkpoint, _ = newest(whole.checkpoint_path)
+def assert_a_run_is_that_of_plain_frames(folder: Path, **settings: Any) -> None:
+    """Asserts that runs in folders "plain" and "device" of this one have the same course."""
+    for name, where in {
+        "plain": {"frame_codec": "none"}, "device": {"memory_on_device": True},
+    }.items():  # fmt: skip
+        assert train(Config(**settings, **where, out=str(folder / name))) == 0
+    assert_same(folder / "plain", folder / "device")
+    checkpoint, _ = newest(folder / "device" / "Breakout-v0_checkpoint")
     assert checkpoint and checkpoint.attributes["training"]["loss"] > 0
-    Path(parted.out).mkdir()
-    interrupted(parted, 240)
-    assert go_on(parted) == 0
-    assert_same(tmp_path / "whole", tmp_path / "parted")
-    frames = (200 * whole.frames_per_step + 1) * 84 * 84 / 2**20
+
+
+def test_a_run_and_its_resume_are_those_of_plain_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {**RUN, "state_frames": "raw"}
+    assert_a_run_is_that_of_plain_frames(tmp_path, **settings)
+    frames = (200 * 4 + 1) * 84 * 84 / 2**20
     said = " ".join(capsys.readouterr().out.split())
     assert f"at most 0 MiB, and {frames:.0f} MiB of frames on the device" in said
+    parted = Config(**settings, memory_on_device=True, out=str(tmp_path / "parted"))
+    Path(parted.out).mkdir()
+    interrupted(parted, 160)
+    assert go_on(parted) == 0
+    assert_same(tmp_path / "device", tmp_path / "parted")
+
+
+def test_a_run_by_priority_that_counts_games_is_that_of_plain_frames(tmp_path: Path) -> None:
+    by_games = {"count_by": "games", "train_every": 1, "update": 2, "explore_steps": 9}
+    settings = {**RUN, **by_games, "frame_skip": 30, "priority_exponent": 0.6}
+    assert_a_run_is_that_of_plain_frames(tmp_path, **settings)
 
 
 def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
