@@ -29,8 +29,10 @@ def compiled_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) ->
     [U, …], and the norm of all gradients together, before any are shortened, as "gradient_norm",
     [U] float32. It compiles once for each U.
     """
-    make = _jax_updates if keras.backend.backend() == "jax" else _tensorflow_updates
-    return make(learner, optimizer)
+    if keras.backend.backend() == "jax":
+        # In XLA's loops, a CPU takes several times as long for convolutions.
+        return jax_updates(learner, optimizer, joined=has_gpu())
+    return _tensorflow_updates(learner, optimizer)
 
 
 def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
@@ -94,7 +96,14 @@ def _tensor(array: np.ndarray) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def _jax_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Updates:
+def jax_updates(learner: Learner, optimizer: keras.optimizers.Optimizer, joined: bool) -> Updates:
+    """Returns what `compiled_updates` does, on JAX.
+
+    Args:
+        learner: what is trained.
+        optimizer: makes the updates of its gradients.
+        joined: whether all updates are one call of what is compiled, or each a call of its own.
+    """
     import jax
 
     trained, others = learner.trainable_variables, learner.non_trainable_variables
@@ -117,16 +126,29 @@ def _jax_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Upd
         found["gradient_norm"] = jax.numpy.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
         return (trained_values, other_values, optimizer_values), found
 
+    def one(state: Any, batch: dict[str, Any], frames: Any) -> Any:
+        return update(state, _with_states(batch, frames))
+
+    def many(state: Any, batches: dict[str, Any], frames: Any) -> Any:
+        return jax.lax.scan(update, state, _with_states(batches, frames))
+
     # The state before is not needed any more: its room is taken for that after.
-    compiled = jax.jit(
-        lambda state, batches, frames: jax.lax.scan(update, state, _with_states(batches, frames)),
-        donate_argnums=0,
-    )
+    compiled = jax.jit(many if joined else one, donate_argnums=0)
+
+    def one_by_one(state: Any, batches: Arrays, frames: Any) -> Any:
+        found = []
+        for n in range(len(batches["r_t"])):
+            batch = {name: each[n] for name, each in batches.items()}
+            state, of_update = compiled(state, batch, frames)
+            found.append(of_update)
+        return state, {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+    make = compiled if joined else one_by_one
     parts = trained, others, optimizer.variables
 
     def updates(batches: Arrays, frames: DeviceFrames | None) -> Arrays:
         state = tuple([each.value for each in part] for part in parts)
-        state, found = compiled(state, batches, frames.array if frames else None)
+        state, found = make(state, batches, frames.array if frames else None)
         for part, values in zip(parts, state, strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from agent import Agent, make_agent
 from batch import Batch
+from compiled import jax_updates
 from config import Config
 
 SIZE = 44
@@ -79,6 +81,9 @@ def joins(settings: dict[str, Any]) -> bool:
             4,
             np.random.default_rng(6),
         )
+        if keras.backend.backend() == "jax":
+            # As on a GPU.
+            agent._updates = jax_updates(agent._learner, agent._optimizer, joined=True)
         made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 32, size)]
         found.append([np.hstack(update).tolist() for call in made for update in call])
         states.append({name: array.tolist() for name, array in agent.get_state()[1].items()})
