@@ -186,8 +186,8 @@ def timed(training: Any) -> dict[str, float]:
     return seconds
 
 
-def print_loop(config: Config) -> None:
-    """Prints what each part of the loop takes of a step."""
+def print_loop(config: Config, peak_speed: float) -> None:
+    """Prints what each part of the loop takes of a step, and what some would take alone."""
     training = assemble(config)
     for _ in training.pretrain():
         pass
@@ -198,20 +198,63 @@ def print_loop(config: Config) -> None:
             started, first = time.perf_counter(), training.step
             seconds.update(dict.fromkeys(seconds, 0.0))
     whole, steps = time.perf_counter() - started, training.step - first
-    training.close()
     seconds["the rest, Python's"] = whole - sum(seconds.values())
     print(f"\n{steps / whole:.0f} steps/s, {config.envs} environments\n")
     print("| part | ms a step | share |\n| --- | --- | --- |")
     for part, taken in seconds.items():
         print(f"| {part} | {1e3 * taken / steps:.3f} | {taken / whole:.1%} |")
+    rng, environments = np.random.default_rng(1), training._environments
+    every, _ = multiplications(training.agent.online)
+    states = training._stack.states
+    alone = {
+        f"actions of {config.envs} environments": (
+            2 * len(states) * every / peak_speed,
+            best_time(lambda: training.agent.act(states, 0.0)),
+        ),
+        f"a step of {config.envs} emulators": (
+            None,
+            best_time(lambda: environments.step(rng.integers(6, size=config.envs))),
+        ),
+        "a batch, drawn and unpacked": (
+            None,
+            best_time(lambda: training.memory.sample(config.batch, rng)),
+        ),
+    }
+    training.close()
+    print_limits(alone)
 
 
-def print_update(config: Config) -> None:
-    """Prints what an update is made of."""
+def print_update(config: Config, peak_speed: float, copy_speed: float) -> None:
+    """Prints what an update is made of.
+
+    Args:
+        config: the settings.
+        peak_speed: floating-point operations a second.
+        copy_speed: bytes a second.
+    """
     agent = make_agent(config, STATE, 6, np.random.default_rng(0))
     print("\n| part of an update | ms |\n| --- | --- |")
-    for part, taken in parts_of_an_update(agent, config).items():
+    parts = parts_of_an_update(agent, config)
+    for part, taken in parts.items():
         print(f"| {part} | {1e3 * taken:.2f} |")
+    # Adam reads gradients, weights and both moments, and writes all but the gradients.
+    passed = 7 * sum(weights.nbytes for weights in agent.online.get_weights())
+    print_limits(
+        {
+            "matrix products of an update": (
+                update_flop(agent, config) / peak_speed,
+                parts["a whole update, 8 in a call"],
+            ),
+            "optimiser, once through memory": (passed / copy_speed, parts["optimiser"]),
+        }
+    )
+
+
+def print_limits(limits: dict[str, tuple[float | None, float]]) -> None:
+    """Prints the least seconds that the machine could need, if known, and those it took alone."""
+    print("\n| alone | at least, ms | took, ms |\n| --- | --- | --- |")
+    for what, (least, taken) in limits.items():
+        print(f"| {what} | {'' if least is None else f'{1e3 * least:.2f}'} | {1e3 * taken:.2f} |")
 
 
 def print_efficiency(settings: dict[str, Any], peaks: dict[str, float]) -> None:
@@ -248,7 +291,8 @@ def main() -> None:
     peaks = {precision: peak(precision) for precision in ("float32", "bfloat16")}
     for precision, speed in peaks.items():
         print(f"peak of a product of matrices in {precision}: {speed:.0f} GFLOP/s")
-    print(f"copying in memory: {bandwidth():.1f} GB/s")
+    copied = bandwidth()
+    print(f"copying in memory: {copied:.1f} GB/s")
     if efficiency:
         print_efficiency({}, peaks)
         return
@@ -256,8 +300,9 @@ def main() -> None:
         environment="PongNoFrameskip-v4", memory=100_000, pretrain=5_000, start=0.1, end=0.1,
         steps=WARM_UP + STEPS, seed=1, **options,
     )  # fmt: skip
-    print_update(config)
-    print_loop(config)
+    peak_speed = 1e9 * peaks[config.precision]
+    print_update(config, peak_speed, 1e9 * copied)
+    print_loop(config, peak_speed)
 
 
 if __name__ == "__main__":
