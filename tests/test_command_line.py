@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import pty
 import re
 import shlex
 import signal
 import subprocess
 import sys
-import termios
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
+from terminals import shown_in_a_terminal
 
 import weights_file
 from config import Config
@@ -391,22 +390,10 @@ def test_rendering_without_a_display_ends_before_anything_is_written(tmp_path: P
 
 
 def test_a_terminal_gets_a_progress_line(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 120))
-    process = subprocess.Popen(
-        [sys.executable, PROGRAM, *map(str, SMALL), "-st", "400", "--out", tmp_path],
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 65536)
-        except OSError:  # the other side has closed
-            break
-    assert process.wait() == 0
-    last = shown.decode().split("training: ")[-1]
+    command = [sys.executable, str(PROGRAM), *map(str, SMALL), "-st", "400", "--out", str(tmp_path)]
+    status, shown = shown_in_a_terminal(command, columns=120)
+    assert status == 0
+    last = shown.split("training: ")[-1]
     assert "400/400" in last
     assert "step/s" in last
     assert "epsilon" in last

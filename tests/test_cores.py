@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_machine import SPOILT, V2, belongs_to, spoil
+from control_group_files import SPOILT, V2, belongs_to, spoil
 
 import cores
 from cores import chosen_environments, emulator_threads, network_threads, usable_cores

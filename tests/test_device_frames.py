@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outcomes import assert_same
+from parted_runs import go_on, interrupted
 from plays import random_play
-from test_resume import go_on, interrupted
 
 import device_frames
 from array_file import save

@@ -1,18 +1,17 @@
 """What is said of the memory that is left."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
+from control_group_files import SPOILT, V2, belongs_to, spoil
 
 import machine
 from machine import available_memory, has_bfloat16
 
 V1 = "sys/fs/cgroup/memory"
-V2 = "sys/fs/cgroup"
 V1_NO_LIMIT = 9223372036854771712  # 2**63 - 1, down to a whole page
 
 
@@ -21,11 +20,6 @@ def write(folder: Path, **files: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / f"memory.{name}").write_text(f"{content}\n")
-
-
-def belongs_to(root: Path, *lines: str) -> None:
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_bytes(os.fsencode("".join(f"{line}\n" for line in lines)))
 
 
 def rooms(root: Path) -> list[int]:
@@ -157,19 +151,6 @@ def test_list_of_groups_that_can_not_be_read_sets_no_limit(tmp_path: Path) -> No
     (tmp_path / "proc/self/cgroup").mkdir(parents=True)  # a folder can't be read, not even by root
     write(tmp_path / V2, max=1000, current=300)
     assert rooms(tmp_path) == []
-
-
-def spoil(file: Path, how: str) -> None:
-    file.unlink()
-    if how == "folder":
-        file.mkdir()
-    elif how == "not text":
-        file.write_bytes(b"\xff\xfe")
-    elif how == "empty":
-        file.touch()
-
-
-SPOILT = pytest.mark.parametrize("how", ["missing", "folder", "not text", "empty"])
 
 
 @SPOILT

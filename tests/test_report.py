@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shlex
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
+from terminals import shown_in_a_terminal
 
 from config import Config
 from console import folded
@@ -43,22 +42,9 @@ def environment(**variables: str) -> dict[str, str]:
 
 def in_a_terminal(*arguments: object, **variables: str) -> str:
     """Returns what the program shows in a terminal of 80 columns."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, COLUMNS))
-    command = [sys.executable, ROOT / "dqn_atari.py", *map(str, arguments)]
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**variables)
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 65536)
-        except OSError:  # the other side has closed
-            break
-    os.close(ours)
-    process.wait()
-    return shown.decode().replace("\r\n", "\n")
+    command = [sys.executable, str(ROOT / "dqn_atari.py"), *map(str, arguments)]
+    _, shown = shown_in_a_terminal(command, COLUMNS, environment(**variables))
+    return shown
 
 
 def in_a_pipe(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:

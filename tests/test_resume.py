@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from outcomes import assert_same, outcome
+from parted_runs import go_on, interrupted
 
 import checkpoint as checkpoints
 from array_file import ArrayFile
@@ -31,7 +32,7 @@ SMALL: dict[str, Any] = {
     "memory": 3_000,
     "batch": 8,
     "pretrain": 400,
-    "steps": 2_400,
+    "steps": 1_600,
     "train_every": 16,
     "update": 160,
     "explore_steps": 1_000,
@@ -39,44 +40,14 @@ SMALL: dict[str, Any] = {
     "progress": False,
 }
 KINDS: dict[str, dict[str, Any]] = {
-    "uniform, 8 environments": {"envs": 8},
-    "by priority, 1 environment": {"priority_exponent": 0.6, "envs": 1, "steps": 1_200},
+    "uniform, 8 environments": {"envs": 8, "steps": 2_400},
+    "by priority, 1 environment": {"priority_exponent": 0.6, "envs": 1, "steps": 1_000},
     "noisy, by priority": {"noisy": True, "priority_exponent": 0.6},
     "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 80},
     "counted by games": {"count_by": "games", "train_every": 2, "updates": 2, "explore_steps": 9},
     "raw frames": {"state_frames": "raw", "screen": "crop", "rmsprop_momentum": 0.9,
                    "optimizer": "rmsprop"},
 }  # fmt: skip
-
-
-def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:
-    """Runs until so many steps, writes a checkpoint, and goes on a while, as before a crash."""
-    training = assemble(config)
-    with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, make_evaluations(config, training), log)
-        for count in training.pretrain():
-            if count >= gathered:
-                break
-        else:
-            for episodes in training.run():
-                files.log(episodes)
-                if training.step >= steps:
-                    break
-        files.finish()
-        # What a killed run leaves beyond its last checkpoint.
-        if gathered == 10**9:
-            for episodes in training.run():
-                files.log(episodes)
-                if training.step >= steps + 400:
-                    break
-            files.save_weights()
-        files.close()
-    training.close()
-
-
-def go_on(config: Config) -> int:
-    """Goes on as the command line does."""
-    return main(["--continue", str(config.weights_path), "--out", config.out, "--no-progress"])
 
 
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
@@ -217,13 +188,13 @@ def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
 
 def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
     found = find_checkpoint(given(half))
-    config, _ = make_config(given(half, start=0.5, end=0.1, explore_steps=800), found)
+    config, _ = make_config(given(half, start=0.5, end=0.1, explore_steps=300), found)
     training = assemble(config, frozenset({"start", "end", "explore_steps"}), found)
     assert training.step == 1_200
     epsilons = [(training.step, training.epsilon) for _ in training.run()]
     training.close()
     for step, epsilon in epsilons:
-        assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 4 - 1_200) / 800))
+        assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 4 - 1_200) / 300))
     assert not training.lost
 
 

@@ -1,0 +1,39 @@
+"""Runs that are stopped on their way and go on, as `train` and the command line make them."""
+
+from __future__ import annotations
+
+from config import Config
+from dqn_atari import main
+from reward_log import RewardLog
+from run import assemble, make_evaluations
+from run_files import RunFiles
+
+
+def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:
+    """Runs until so many steps, writes a checkpoint, and goes on a while, as before a crash."""
+    training = assemble(config)
+    with RewardLog(config.log_path) as log:
+        files = RunFiles(config, training, make_evaluations(config, training), log)
+        for count in training.pretrain():
+            if count >= gathered:
+                break
+        else:
+            for episodes in training.run():
+                files.log(episodes)
+                if training.step >= steps:
+                    break
+        files.finish()
+        # What a killed run leaves beyond its last checkpoint.
+        if gathered == 10**9:
+            for episodes in training.run():
+                files.log(episodes)
+                if training.step >= steps + 400:
+                    break
+            files.save_weights()
+        files.close()
+    training.close()
+
+
+def go_on(config: Config) -> int:
+    """Goes on as the command line does."""
+    return main(["--continue", str(config.weights_path), "--out", config.out, "--no-progress"])
