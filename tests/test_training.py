@@ -227,12 +227,10 @@ def test_no_update_before_the_memory_holds_a_batch() -> None:
     assert min(agent.updates) == 9
 
 
-@pytest.mark.parametrize("pretrain", [0, 32])
+@pytest.mark.parametrize("pretrain", [0, 16])
 def test_learning_waits_until_there_is_something_to_draw(pretrain: int) -> None:
-    *_, agent, _, training = run_with(
-        envs=32, batch=32, pretrain=pretrain, steps=128, train_every=16
-    )
-    assert training.step == 128
+    *_, agent, _, training = run_with(envs=16, batch=16, pretrain=pretrain, steps=64, train_every=8)
+    assert training.step == 64
     assert agent.updates
 
 
