@@ -71,8 +71,9 @@ def share_cores() -> None:
 
     What the user's environment says stays as it is.
     """
+    cores = str(usable_cores())
     for variable in VARIABLES:
-        os.environ.setdefault(variable, str(usable_cores()))
+        os.environ.setdefault(variable, cores)
 
 
 def _quotas(root: Path) -> Iterator[int]:

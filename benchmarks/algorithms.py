@@ -31,11 +31,11 @@ from config import Config
 from loading import loading_libraries
 from preprocessing import state_shape
 from presets import PRESETS
+from random_batches import ACTIONS, random_batch
 
 with loading_libraries():
     from agent import Agent, make_agent
 
-ACTIONS = 6
 PLAIN = "plain DQN"
 OPTIONS: dict[str, dict[str, Any]] = {
     PLAIN: {},
@@ -68,20 +68,6 @@ def contenders(only: list[str] | None) -> dict[str, Config]:
     return {name: each for name, each in configs.items() if only is None or name in [PLAIN, *only]}
 
 
-def random_batch(config: Config, rng: np.random.Generator) -> Batch:
-    """Returns a batch of random pixels."""
-    size, shape = config.batch, state_shape(config.screen, config.frame_stack_size)
-    return Batch(
-        s_tm1=rng.integers(256, size=(size, *shape), dtype=np.uint8),
-        a_tm1=rng.integers(ACTIONS, size=size).astype(np.int32),
-        r_t=rng.normal(size=size).astype(np.float32),
-        discount_t=np.full(size, 0.97, np.float32),
-        s_t=rng.integers(256, size=(size, *shape), dtype=np.uint8),
-        indices=np.arange(size),
-        weights=np.ones(size, np.float32),
-    )
-
-
 def milliseconds(agent: Agent, batch: Batch, updates: int) -> float:
     """Returns the time of an update, the mean of some."""
     started = time.perf_counter()
@@ -103,7 +89,7 @@ def main() -> None:
     agents = {}
     for name, config in contenders(options.only).items():
         shape = state_shape(config.screen, config.frame_stack_size)
-        agent, batch = make_agent(config, shape, ACTIONS, rng), random_batch(config, rng)
+        agent, batch = make_agent(config, shape, ACTIONS, rng), random_batch(config.batch, shape)
         milliseconds(agent, batch, 2)  # compiles
         agents[name] = agent, batch
     taken = np.array(

@@ -291,18 +291,18 @@ def growth(folder: Path, minutes: float, precision: str) -> str:
     episodes = read_log(run.log).episodes
     seconds = [episode.seconds or 0.0 for episode in episodes]
     steps = [episode.steps for episode in episodes]
-    span = min(300.0, first)  # that speeds are means of
 
     def speed(start: float) -> float:
-        return float(np.diff(np.interp([start, start + span], seconds, steps))[0]) / span
+        return float(np.diff(np.interp([start, start + first], seconds, steps))[0]) / first
 
-    early, late = speed(first), speed(seconds[-1] - span)
+    # Means of as long as the first minutes are: of those after them, and of the last.
+    early, late = speed(first), speed(seconds[-1] - first)
     score = np.mean([episode.score or 0.0 for episode in episodes[-20:]])
     return (
         f"{minutes:g} minutes in {precision}, {steps[-1]:,} steps: {sizes[0]:.0f} MiB after "
         f"{first / 60:g} minutes, {sizes[-1]:.0f} at the end, highest {sizes.max():.0f}; slope "
-        f"{slope:+.1f} MiB an hour; {early:.0f} steps/s in the {span / 60:g} minutes after those, "
-        f"{late:.0f} in the last {span / 60:g} ({late / early - 1:+.1%}); mean score of the last "
+        f"{slope:+.1f} MiB an hour; {early:.0f} steps/s in the {first / 60:g} minutes after those, "
+        f"{late:.0f} in the last {first / 60:g} ({late / early - 1:+.1%}); mean score of the last "
         f"20 games {score:.1f}"
     )
 

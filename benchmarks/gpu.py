@@ -40,7 +40,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 GAME = "PongNoFrameskip-v4"
-STATE, ACTIONS = (84, 84, 4), 6
 PLACES = "host", "device"  # of the replay memory's frames
 FRAMES = 4_096  # on the device, where updates are measured alone
 EPSILON, FIRST_UPDATE = 0.1, 5_000
@@ -145,30 +144,14 @@ def updates(
 ) -> list[list[Any]]:
     """Returns rows: the size of a batch, updates in a call, and their speed from both places."""
     from agent import make_agent
-    from batch import Batch
     from config import Config
     from device_frames import DeviceFrames
+    from random_batches import ACTIONS, STATE, random_batch
 
     rng = np.random.default_rng(1)
     frames = DeviceFrames(FRAMES, 1, STATE[:2])
     for _ in range(FRAMES):
         frames.append(rng.integers(256, size=(1, *STATE[:2]), dtype=np.uint8))
-
-    def transitions(size: int, place: str) -> Batch:
-        def states() -> np.ndarray:
-            if place == "device":
-                return rng.integers(FRAMES, size=(size, STATE[2]), dtype=np.int32)
-            return rng.integers(256, size=(size, *STATE), dtype=np.uint8)
-
-        return Batch(
-            s_tm1=states(),
-            a_tm1=rng.integers(ACTIONS, size=size).astype(np.int32),
-            r_t=rng.normal(size=size).astype(np.float32),
-            discount_t=np.full(size, 0.97, np.float32),
-            s_t=states(),
-            indices=np.arange(size),
-            weights=np.ones(size, np.float32),
-        )
 
     rows = []
     for size in batches:
@@ -176,11 +159,11 @@ def updates(
         agent = make_agent(config, STATE, ACTIONS, rng)
         for count in together:
             row: list[Any] = [size, count]
-            for place in PLACES:
+            for on_device in (False, True):
                 learn = partial(
                     agent.learn,
-                    transitions(count * size, place),
-                    frames if place == "device" else None,
+                    random_batch(count * size, frames=FRAMES if on_device else None),
+                    frames if on_device else None,
                 )
                 learn()  # compiles it
                 row.append(speed(lambda learn=learn: len(learn()), seconds))  # type: ignore[misc]

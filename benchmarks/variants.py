@@ -32,8 +32,9 @@ from keras import ops
 from agent import make_agent
 from config import Config
 from learner import Learner
+from random_batches import ACTIONS, STATE, random_batch
 from targets import bootstrapped, greedy_policy, huber, values_of
-from where_time_goes import STATE, best_times, some_batch
+from where_time_goes import best_times
 
 UPDATES = 2  # in a call
 # Of the networks of 2013 and 2015: pixels, channels, kernel, stride, filters.
@@ -75,7 +76,7 @@ def compiled(
     xla: bool = False,
 ) -> Variant:
     """Returns updates as `compiled.py` makes them, but for what is given here."""
-    agent = make_agent(config, STATE, 6, np.random.default_rng(0))
+    agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
     learner = learner_class(agent.online, agent._target, agent._learner.algorithm)
     variables = learner.trainable_variables
     if optimizer:
@@ -95,7 +96,7 @@ def compiled(
         found = [update({name: each[n] for name, each in batches.items()}) for n in range(UPDATES)]
         return {name: tf.stack([each[name] for each in found]) for name in found[0]}
 
-    fields = some_batch(UPDATES * config.batch)._asdict()
+    fields = random_batch(UPDATES * config.batch)._asdict()
     del fields["indices"]
     batches = {
         name: array.reshape(UPDATES, config.batch, *array.shape[1:])
@@ -106,8 +107,8 @@ def compiled(
 
 def ours(config: Config) -> Variant:
     """Returns the program's own updates."""
-    agent = make_agent(config, STATE, 6, np.random.default_rng(0))
-    return partial(agent.learn, some_batch(UPDATES * config.batch))
+    agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
+    return partial(agent.learn, random_batch(UPDATES * config.batch))
 
 
 def squared_norm(gradients: list[Any]) -> Any:

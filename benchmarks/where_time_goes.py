@@ -30,14 +30,13 @@ import numpy as np
 import tensorflow as tf
 
 from agent import Agent, make_agent
-from batch import Batch, empty_batch
 from config import Config
 from learner import Learner
+from random_batches import ACTIONS, STATE, random_batch
 from run import assemble
 
 WARM_UP, STEPS = 800, 4_000
 REPEATS = 40
-STATE = (84, 84, 4)
 MATRIX = 2_048
 COPIED = 256 << 20  # bytes
 TOGETHER = 1, 2, 4, 8  # updates in a call
@@ -109,24 +108,10 @@ def update_flop(agent: Agent, config: Config) -> int:
     return 2 * config.batch * (passes * every - first)
 
 
-def some_batch(size: int) -> Batch:
-    """Returns transitions of random numbers, which lie as the replay memory's do."""
-    rng = np.random.default_rng(1)
-    batch = empty_batch(size, STATE)
-    for states in (batch.s_tm1, batch.s_t):
-        states[:] = rng.integers(256, size=states.shape, dtype=np.uint8)
-    batch.a_tm1[:] = rng.integers(6, size=size)
-    batch.r_t[:] = rng.normal(size=size)
-    batch.discount_t[:] = 0.97
-    batch.indices[:] = np.arange(size)
-    batch.weights[:] = 1
-    return batch
-
-
 def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     """Returns the seconds of what an update is made of, each compiled alone."""
     learner: Learner = agent._learner
-    fields = some_batch(config.batch)._asdict()
+    fields = random_batch(config.batch)._asdict()
     del fields["indices"]
     batch = {name: tf.constant(array) for name, array in fields.items()}
     variables = [each.value for each in learner.trainable_variables]
@@ -156,7 +141,7 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     }  # fmt: skip
     wholes = {updates: f"a whole update, {updates} in a call" for updates in TOGETHER}
     for updates, name in wholes.items():
-        calls[name] = partial(agent.learn, some_batch(updates * config.batch))
+        calls[name] = partial(agent.learn, random_batch(updates * config.batch))
     for call in calls.values():
         call()
     seconds = best_times(**calls)
@@ -213,7 +198,7 @@ def print_loop(config: Config, peak_speed: float) -> None:
         ),
         f"a step of {config.envs} emulators": (
             None,
-            best_time(lambda: environments.step(rng.integers(6, size=config.envs))),
+            best_time(lambda: environments.step(rng.integers(ACTIONS, size=config.envs))),
         ),
         "a batch, drawn and unpacked": (
             None,
@@ -232,7 +217,7 @@ def print_update(config: Config, peak_speed: float, copy_speed: float) -> None:
         peak_speed: floating-point operations a second.
         copy_speed: bytes a second.
     """
-    agent = make_agent(config, STATE, 6, np.random.default_rng(0))
+    agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
     print("\n| part of an update | ms |\n| --- | --- |")
     parts = parts_of_an_update(agent, config)
     for part, taken in parts.items():
@@ -266,8 +251,8 @@ def print_efficiency(settings: dict[str, Any], peaks: dict[str, float]) -> None:
             for size in (32, 64, 128, 256):
                 changes = {"network": network, "precision": precision, "batch": size}
                 config = Config(**{**settings, **changes})
-                agent = make_agent(config, STATE, 6, np.random.default_rng(0))
-                batch = some_batch(size)
+                agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
+                batch = random_batch(size)
                 agent.learn(batch)
                 taken = best_time(partial(agent.learn, batch))
                 speed = update_flop(agent, config) / taken / 1e9
