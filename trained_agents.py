@@ -143,7 +143,7 @@ def listing(folder: Path = AGENTS) -> list[str]:
     lines = _aligned([HEADINGS, *(_line(path, note) for path, note in notes.items())])
     path, note = next(iter(notes.items()))
     how = command(PROGRAM, "-p", "-c", shown_path(path.with_name(note.weights)))
-    return [*lines, "", "mean scores of 100 games; to see one play, with -r in a window:", how]
+    return [*lines, "", "mean scores; to see one play, with -r in a window:", how]
 
 
 def _line(path: Path, note: Note) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ from evaluation_log import read_evaluations
 from files import replacing
 from games import find_game
 from loading import loading_libraries
+from preprocessing import make_environments, state_shape
 from trained_agents import GREEDY, NOTED_GROUPS, WITH_EPSILON, Note, noted_settings, write_note
 
 GAMES = ("Pong", "Breakout", "SpaceInvaders", "Freeway", "BeamRider", "Qbert")
@@ -241,7 +242,7 @@ def _chosen(config: Config, state: Mapping[str, Any]) -> tuple[Path, str, int, f
         why = "the newest of a run without evaluations"
         return config.weights_path, why, state["step"], state["seconds"]
     best = max(evaluations, key=lambda each: each.mean)
-    why = f"the best of the run's {len(evaluations)} evaluations of {best.games} games"
+    why = f"the best of the run's evaluations, {len(evaluations)} with {best.games} games each"
     return config.best_weights_path, why, best.step, best.seconds
 
 
@@ -260,17 +261,21 @@ def flags_of(settings: Mapping[str, Any]) -> list[object]:
     return flags
 
 
+def num_actions(config: Config) -> int:
+    """Returns how many actions there are to choose among."""
+    environments = make_environments(config, 1, np.random.default_rng(0), shown=False)
+    environments.close()
+    return environments.num_actions
+
+
 def _save_half(config: Config, source: Path, target: Path) -> None:
     """Writes the weights of a run in half precision, by way of the network that they are for."""
     with loading_libraries():
         from agent import make_agent
-        from preprocessing import make_environments, state_shape
 
     rng = np.random.default_rng(0)
-    environments = make_environments(config, 1, rng, shown=False)
-    environments.close()
     states = state_shape(config.screen, config.frame_stack_size)
-    agent = make_agent(config, states, environments.num_actions, rng)
+    agent = make_agent(config, states, num_actions(config), rng)
     agent.load_weights(source)
     weights_file.save(target, agent.online, weights_file.run_of(source) or "", half=True)
 
