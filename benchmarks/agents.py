@@ -88,10 +88,8 @@ def train_until(
         is_stopped: whether to stop at once.
 
     Returns:
-        The exit status of the training, 0 where there was nothing left to do.
+        The exit status of the training.
     """
-    if seconds_of(log) >= seconds or is_stopped():
-        return 0
     with output.open("a") as file:
         # In a session of its own: a second Ctrl-C, from the terminal, would kill it.
         process = subprocess.Popen(
@@ -106,7 +104,7 @@ def train_until(
 
 
 def train(options: argparse.Namespace) -> int:
-    """Trains all games; returns the exit status, 1 where one failed."""
+    """Trains all games that have minutes left; returns the exit status, 1 where one failed."""
     with StopSignals() as stop, ThreadPoolExecutor(options.jobs) as pool:
         statuses = pool.map(
             lambda game: _train_game(game, options, lambda: stop.received is not None),
@@ -119,20 +117,22 @@ def _train_game(game: str, options: argparse.Namespace, is_stopped: Callable[[],
     """Trains one game for the minutes that it still has; returns 1 where that failed, else 0."""
     environment = f"{game}-v4"
     folder = options.runs / environment
-    folder.mkdir(parents=True, exist_ok=True)
     config = Config(environment=environment, out=str(folder))
+    limit = 60 * options.minutes
+    if is_stopped() or seconds_of(config.log_path) >= limit:
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(PROGRAM), "-env", environment, "--seed", str(options.seed)]
     command += ["--out", str(folder), "--no-progress", *shlex.split(options.flags)]
     if config.checkpoint_path.exists():
         command += ["-c", str(config.weights_path)]
     _note_circumstances(folder / ABOUT, options)
-    limit = 60 * options.minutes
     output = folder / OUTPUT
     status = train_until(limit, config.log_path, command, output, is_stopped)
     has_failed = status not in (0, STOPPED)
-    how = f"failed with status {status}, see {output}" if has_failed else "done"
+    how = f": failed with status {status}, see {output}" if has_failed else ""
     done = seconds_of(config.log_path) / 60
-    print(f"{environment}: {done:.1f} of {options.minutes:g} minutes, {how}", flush=True)
+    print(f"{environment}: {done:.1f} of {options.minutes:g} minutes{how}", flush=True)
     return int(has_failed)
 
 
@@ -308,7 +308,10 @@ def main() -> int:
     publishing.add_argument("--into", type=Path, default=ROOT / "res" / "agents", metavar="DIR")
     publishing.add_argument("--episodes", type=int, default=100, help="games for each score")
     options = parser.parse_args()
-    return int(options.act(options))
+    try:
+        return int(options.act(options))
+    except OneLineError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
