@@ -240,9 +240,25 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     normalization: str = setting(
-        "none", "--normalization", group="network", choices=("none", "layer", "spectral"),
-        help="of the outputs of each layer, or of the kernels of convolutions; in the impala "
-        "network of its residual blocks",
+        "none", "--normalization", group="network", choices=("none", "whole", "layer", "spectral"),
+        help="of the outputs of each layer, all together (whole) or at each place (layer), or of "
+        "the kernels of convolutions (spectral); in the impala network of its residual blocks",
+        fixed=True,
+    )  # fmt: skip
+    hidden_biases: bool = setting(
+        True, "--hidden-biases", group="network",
+        help="let the layers before the values have biases",
+        fixed=True,
+    )  # fmt: skip
+    initializer: str = setting(
+        "glorot", "--initializer", group="network", choices=("glorot", "lecun", "he"),
+        help="who says how large first weights are: Glorot and Bengio 2010, LeCun et al. 1998, or "
+        "He et al. 2015",
+        fixed=True,
+    )  # fmt: skip
+    value_scale: float = setting(
+        1.0, "--value-scale", group="network", low=1e-6, high=1e3,
+        help="times the first weights of the values, where these are not noisy",
         fixed=True,
     )  # fmt: skip
     input_scaling: bool = setting(
