@@ -113,6 +113,16 @@ class Config(RunPaths):
         3, "--n-step", group="memory", unit="steps", low=1, high=100,
         help="rewards summed before the target network's estimate; 1 is plain Q-learning",
     )  # fmt: skip
+    n_step_start: int | None = setting(
+        None, "--n-step-start", group="memory", type=int, metavar="N", low=1, high=100,
+        unset="as --n-step",
+        help="the same at the first step, falling to --n-step over --horizon-steps "
+        "(default: as --n-step)",
+    )  # fmt: skip
+    horizon_steps: int = setting(
+        100_000, "--horizon-steps", group="memory", unit="steps", low=1, high=10**12,
+        help="how long --n-step and --gamma take from where they start to where they stay",
+    )  # fmt: skip
     priority_exponent: float = setting(
         0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
         help="how much more often transitions with large TD errors are drawn; 0 draws all alike",
@@ -143,6 +153,12 @@ class Config(RunPaths):
     gamma: float = setting(
         0.99, "-g", "--gamma", group="learning", unit="per step", low=0.0, high=1.0,
         help="discount of later rewards",
+    )  # fmt: skip
+    gamma_start: float | None = setting(
+        None, "--gamma-start", group="learning", type=float, metavar="N", low=0.0, high=1.0,
+        unset="as --gamma",
+        help="the same at the first step, rising to --gamma over --horizon-steps "
+        "(default: as --gamma)",
     )  # fmt: skip
     update: int = setting(
         1_000, "-u", "--update", group="learning", unit="steps", low=1, high=10**9,
@@ -433,6 +449,21 @@ class Config(RunPaths):
                 f"--start {self.start} is below --end {self.end}: epsilon decays, "
                 f"so give a --start of at least {self.end}"
             )
+        if self.n_step_start is not None and self.n_step_start < self.n_step:
+            raise ConfigError(
+                f"--n-step-start {self.n_step_start} is below --n-step {self.n_step}: the steps of "
+                f"a return fall, so give a --n-step-start of at least {self.n_step}"
+            )
+        if self.gamma_start is not None and self.gamma_start > self.gamma:
+            raise ConfigError(
+                f"--gamma-start {self.gamma_start} is above --gamma {self.gamma}: the discount "
+                f"rises, so give a --gamma-start of at most {self.gamma}"
+            )
+        if self.gamma_start is not None and self.gamma_start < self.gamma == 1:
+            raise ConfigError(
+                "--gamma 1.0 is reached by no factors, by which it rises from --gamma-start: "
+                "give a --gamma below 1, such as 0.999"
+            )
         if self.munchausen and self.double:
             raise ConfigError(
                 "--munchausen follows a soft policy, and has no best action for --double to "
@@ -467,11 +498,12 @@ class Config(RunPaths):
                 f"--memory {self.memory} is below --batch {self.batch}: "
                 f"give a memory of at least {self.batch} transitions"
             )
-        smallest = self.envs * (self.frame_stack_size + self.n_step)
+        n_step = max(self.n_step, self.n_step_start or 0)
+        smallest = self.envs * (self.frame_stack_size + n_step)
         if self.memory < smallest:
             raise ConfigError(
                 f"--memory {self.memory} is too small for {self.envs} environments with states of "
-                f"{self.frame_stack_size} frames and {self.n_step}-step returns: "
+                f"{self.frame_stack_size} frames and {n_step}-step returns: "
                 f"give at least {smallest} transitions"
             )
 

@@ -25,7 +25,8 @@ from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
 from run import assemble, train
-from training import LinearSchedule, Origin, Training
+from schedules import LinearSchedule
+from training import Origin, Training
 
 SMALL = {
     "environment": "Breakout-v0",
