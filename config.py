@@ -285,7 +285,9 @@ class Config(RunPaths):
     precision: str = setting(
         "float32", "--precision", group="network", choices=("float32", "bfloat16"),
         help="what the layers compute in; bfloat16 is faster, and coarser, and needs a processor "
-        "with avx512_bf16 or amx_bf16, or a GPU; weights and values stay float32",
+        "with avx512_bf16 or amx_bf16, or a GPU; weights and values stay float32; auto takes it "
+        "where the processor has it",
+        auto=True,
     )  # fmt: skip
     dueling: bool = setting(
         False, "--dueling", group="network",

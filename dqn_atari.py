@@ -15,6 +15,7 @@ import dataclasses
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
@@ -22,6 +23,7 @@ from console import PROGRAM, say_error
 from cores import chosen_environments, share_cores, usable_cores
 from errors import OneLineError
 from loading import loading_libraries
+from machine import chosen_precision
 from presets import PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
 
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from checkpoint import Checkpoint
 
 AUTO = "auto"
+# What suits this machine, by the names of the settings that take the word auto.
+CHOSEN: dict[str, Callable[[], Any]] = {
+    "envs": lambda: chosen_environments(usable_cores()),
+    "precision": chosen_precision,
+}
 DEFAULTS = {
     each.name: AUTO if each.metadata["auto"] else each.default
     for each in dataclasses.fields(Config)
@@ -77,8 +84,12 @@ def make_parser() -> argparse.ArgumentParser:
         if metadata["type"] is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = _number_or_auto if metadata["auto"] else metadata["type"]
+            options["type"] = metadata["type"]
             options["choices"] = metadata["choices"]
+            if metadata["auto"] and metadata["choices"]:
+                options["choices"] = (AUTO, *metadata["choices"])
+            elif metadata["auto"]:
+                options["type"] = _number_or_auto
             if not metadata["choices"]:
                 options["metavar"] = metadata["metavar"] or "N"
         groups[metadata["group"]].add_argument(*metadata["flags"], **options)
@@ -101,7 +112,7 @@ def _help(field: dataclasses.Field) -> str:
     if "(default" in text:
         return text
     if field.metadata["auto"]:
-        default = f"{AUTO}, here {chosen_environments(usable_cores())}"
+        default = f"{AUTO}, here {CHOSEN[field.name]()}"
     elif isinstance(field.default, bool):
         default = "on" if field.default else "off"
     elif isinstance(field.default, int):
@@ -136,10 +147,11 @@ def make_config(
         **dict.fromkeys(from_preset, f"preset {preset}"),
         **dict.fromkeys(flags, "given"),
     }
-    if settings.get("envs", AUTO) == AUTO:
-        # A run has its number of them to its end, on other machines as well.
-        settings["envs"] = saved.get("envs") or chosen_environments(usable_cores())
-        origins["envs"] = "checkpoint" if saved else AUTO
+    for name, choose in CHOSEN.items():
+        if settings.get(name, AUTO) == AUTO:
+            # A run has it to its end, on other machines as well.
+            settings[name] = saved.get(name) or choose()
+            origins[name] = "checkpoint" if saved else AUTO
     config = Config(**settings)
     if checkpoint and config.is_training:
         check_unchanged(saved, config, str(checkpoint.path))

@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras.initializers import RandomUniform
 
 FIRST_NOISE = 0.5  # sigma_0 of Fortunato et al. 2018, section 3.2
-SMALLEST_VARIANCE = 1e-5  # added to that of a layer before it is divided by its root
+SMALLEST_VARIANCE = 1e-8  # added to that of a layer before it is divided by its root
 COSINES = 64  # of the embedding, Dabney et al. 2018b, section "Evaluation"
 
 
@@ -86,17 +86,15 @@ class WholeLayerNormalization(layers.Layer):
         self.divided = divided
 
     def call(self, x: Any) -> Any:
-        """Returns (x - mean) / sqrt(variance + 1e-5), or x - mean, [B, ...] as `x` is."""
+        """Returns (x - mean) / sqrt(variance + 1e-8), or x - mean, [B, ...] as `x` is."""
         # Outputs of a dense layer may be many for each state, as those of quantiles are.
         units = [1, 2, 3] if len(x.shape) == 4 else [-1]
         if not self.divided:
             return x - ops.mean(x, axis=units, keepdims=True)
-        # In the order of the fewest passes over memory.
         exact = ops.cast(x, "float32")
-        mean = ops.mean(exact, axis=units, keepdims=True)
-        variance = ops.mean(ops.square(exact), axis=units, keepdims=True) - ops.square(mean)
-        scale = ops.rsqrt(ops.maximum(variance, 0) + SMALLEST_VARIANCE)
-        return ops.cast(exact * scale - mean * scale, x.dtype)
+        centred = exact - ops.mean(exact, axis=units, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=units, keepdims=True)
+        return ops.cast(centred * ops.rsqrt(variance + SMALLEST_VARIANCE), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the layer anew."""
