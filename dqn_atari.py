@@ -24,7 +24,7 @@ from cores import chosen_environments, share_cores, usable_cores
 from errors import OneLineError
 from loading import loading_libraries
 from machine import chosen_precision
-from presets import PRESETS
+from presets import PLAIN, PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def make_config(
     Raises:
         ConfigError: settings do not go together, or cannot change within a run.
     """
-    saved = checkpoint.attributes["settings"] if checkpoint else {}
+    # One that was written before there was a setting does what was done then.
+    saved = {**PLAIN, **checkpoint.attributes["settings"]} if checkpoint else {}
     flags = {name: value for name, value in given.items() if name != "preset"}
     preset = given.get("preset")
     from_preset = PRESETS[preset].settings if preset else {}
