@@ -1,8 +1,8 @@
 """Trains Stable-Baselines3's DQN with its published settings for Atari, and logs it as we do.
 
-    python3 -m venv .peer-venv && .peer-venv/bin/pip install -r benchmarks/requirements.txt
-    .peer-venv/bin/python benchmarks/peer.py FOLDER --environment Pong-v4 --steps 1000000
-    .peer-venv/bin/python benchmarks/peer.py FOLDER --environment Pong-v4 --minutes 30 --seed 2
+    python3 -m venv .venv-peer && .venv-peer/bin/pip install -r benchmarks/requirements.txt
+    .venv-peer/bin/python benchmarks/peer.py FOLDER --environment Pong-v4 --steps 1000000
+    .venv-peer/bin/python benchmarks/peer.py FOLDER --environment Pong-v4 --minutes 30 --seed 2
     python3 reward_visualizer.py -f FOLDER/Pong-v4_log.txt
 
 The settings are those of "atari" in RL Baselines3 Zoo, hyperparams/dqn.yml. All steps are counted,

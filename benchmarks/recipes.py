@@ -4,7 +4,7 @@ r"""Trains recipes, which are settings with a name, and shows how fast each of t
     python3 benchmarks/recipes.py run runs --recipes default rainbow --minutes 30 --greedy-games 20
     python3 benchmarks/recipes.py run runs --recipes default "5 steps" --steps 250000 --jobs 2
     python3 benchmarks/recipes.py run runs --recipes Stable-Baselines3 --minutes 30 \
-        --python .peer-venv/bin/python
+        --python .venv-peer/bin/python
     python3 benchmarks/recipes.py show runs --picture scores.png
     python3 benchmarks/recipes.py show runs --by minutes --at 50000 100000 --passes 0 10 18
 
