@@ -29,6 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "n_step": 3,
         "normalization": "none",
         "nothing": 30,
+        "precision": "float32",
         "pretrain": 20_000,
         "train_every": 4,
         "update": 1_000,
