@@ -1,7 +1,7 @@
 """The recipes that `recipes.py` trains: settings other than the program's defaults, by name.
 
 A recipe may start from a preset, by the name "preset", as a command line does; its own settings
-win.
+win. None is no value here, as no flag gives it: let `n_step_start` be what `n_step` is.
 """
 
 from __future__ import annotations
@@ -17,24 +17,7 @@ PEER = "Stable-Baselines3"  # trained by `peer.py`, with settings of its own
 RECIPES: dict[str, dict[str, Any]] = {
     # The program as it is, and as it was before it learnt fast: what all others are compared with.
     "default": {},
-    "before": {
-        "batch": 32,
-        "double": True,
-        "end": 0.02,
-        "explore_steps": 100_000,
-        "gamma": 0.99,
-        "gradient_clip": 0.0,
-        "learning_rate": 1e-4,
-        "memory": 1_000_000,
-        "n_step": 3,
-        "normalization": "none",
-        "nothing": 30,
-        "precision": "float32",
-        "pretrain": 20_000,
-        "train_every": 4,
-        "update": 1_000,
-        "updates": 1,
-    },
+    "before": {"preset": "plain"},
     # Systems of papers, as presets have them, and the peer.
     "dqn-2015": {"preset": "dqn-2015"},
     "rainbow": {"preset": "rainbow"},
