@@ -239,7 +239,7 @@ def make_agent(
     if config.precision == "bfloat16" and not (has_bfloat16() or has_gpu()):
         raise ConfigError(
             "--precision bfloat16 needs a GPU or a processor with avx512_bf16 or amx_bf16, and "
-            "this machine has neither: leave it out"
+            "this machine has neither: give --precision float32"
         )
     return Agent(
         state_shape,
@@ -252,6 +252,9 @@ def make_agent(
             noisy=config.noisy,
             width=config.network_width,
             normalization=config.normalization,
+            biases=config.hidden_biases,
+            initializer=config.initializer,
+            value_scale=config.value_scale,
             hidden_activation=config.hidden_activation,
             input_scaling=config.input_scaling,
         ),

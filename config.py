@@ -113,6 +113,16 @@ class Config(RunPaths):
         3, "--n-step", group="memory", unit="steps", low=1, high=100,
         help="rewards summed before the target network's estimate; 1 is plain Q-learning",
     )  # fmt: skip
+    n_step_start: int | None = setting(
+        None, "--n-step-start", group="memory", type=int, metavar="N", low=1, high=100,
+        unset="as --n-step",
+        help="the same at the first step, falling to --n-step over --horizon-steps "
+        "(default: as --n-step)",
+    )  # fmt: skip
+    horizon_steps: int = setting(
+        100_000, "--horizon-steps", group="memory", unit="steps", low=1, high=10**12,
+        help="how long --n-step and --gamma take from where they start to where they stay",
+    )  # fmt: skip
     priority_exponent: float = setting(
         0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
         help="how much more often transitions with large TD errors are drawn; 0 draws all alike",
@@ -143,6 +153,12 @@ class Config(RunPaths):
     gamma: float = setting(
         0.99, "-g", "--gamma", group="learning", unit="per step", low=0.0, high=1.0,
         help="discount of later rewards",
+    )  # fmt: skip
+    gamma_start: float | None = setting(
+        None, "--gamma-start", group="learning", type=float, metavar="N", low=0.0, high=1.0,
+        unset="as --gamma",
+        help="the same at the first step, rising to --gamma over --horizon-steps "
+        "(default: as --gamma)",
     )  # fmt: skip
     update: int = setting(
         1_000, "-u", "--update", group="learning", unit="steps", low=1, high=10**9,
@@ -240,9 +256,25 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     normalization: str = setting(
-        "none", "--normalization", group="network", choices=("none", "layer", "spectral"),
-        help="of the outputs of each layer, or of the kernels of convolutions; in the impala "
-        "network of its residual blocks",
+        "none", "--normalization", group="network", choices=("none", "whole", "layer", "spectral"),
+        help="of the outputs of each layer, all together (whole) or at each place (layer), or of "
+        "the kernels of convolutions (spectral); in the impala network of its residual blocks",
+        fixed=True,
+    )  # fmt: skip
+    hidden_biases: bool = setting(
+        True, "--hidden-biases", group="network",
+        help="let the layers before the values have biases",
+        fixed=True,
+    )  # fmt: skip
+    initializer: str = setting(
+        "glorot", "--initializer", group="network", choices=("glorot", "lecun", "he"),
+        help="who says how large first weights are: Glorot and Bengio 2010, LeCun et al. 1998, or "
+        "He et al. 2015",
+        fixed=True,
+    )  # fmt: skip
+    value_scale: float = setting(
+        1.0, "--value-scale", group="network", low=1e-6, high=1e3,
+        help="times the first weights of the values, where these are not noisy",
         fixed=True,
     )  # fmt: skip
     input_scaling: bool = setting(
@@ -253,7 +285,9 @@ class Config(RunPaths):
     precision: str = setting(
         "float32", "--precision", group="network", choices=("float32", "bfloat16"),
         help="what the layers compute in; bfloat16 is faster, and coarser, and needs a processor "
-        "with avx512_bf16 or amx_bf16, or a GPU; weights and values stay float32",
+        "with avx512_bf16 or amx_bf16, or a GPU; weights and values stay float32; auto takes it "
+        "where the processor has it",
+        auto=True,
     )  # fmt: skip
     dueling: bool = setting(
         False, "--dueling", group="network",
@@ -417,6 +451,21 @@ class Config(RunPaths):
                 f"--start {self.start} is below --end {self.end}: epsilon decays, "
                 f"so give a --start of at least {self.end}"
             )
+        if self.n_step_start is not None and self.n_step_start < self.n_step:
+            raise ConfigError(
+                f"--n-step-start {self.n_step_start} is below --n-step {self.n_step}: the steps of "
+                f"a return fall, so give a --n-step-start of at least {self.n_step}"
+            )
+        if self.gamma_start is not None and self.gamma_start > self.gamma:
+            raise ConfigError(
+                f"--gamma-start {self.gamma_start} is above --gamma {self.gamma}: the discount "
+                f"rises, so give a --gamma-start of at most {self.gamma}"
+            )
+        if self.gamma_start is not None and self.gamma_start < self.gamma == 1:
+            raise ConfigError(
+                "--gamma 1.0 is reached by no factors, by which it rises from --gamma-start: "
+                "give a --gamma below 1, such as 0.999"
+            )
         if self.munchausen and self.double:
             raise ConfigError(
                 "--munchausen follows a soft policy, and has no best action for --double to "
@@ -451,11 +500,12 @@ class Config(RunPaths):
                 f"--memory {self.memory} is below --batch {self.batch}: "
                 f"give a memory of at least {self.batch} transitions"
             )
-        smallest = self.envs * (self.frame_stack_size + self.n_step)
+        n_step = max(self.n_step, self.n_step_start or 0)
+        smallest = self.envs * (self.frame_stack_size + n_step)
         if self.memory < smallest:
             raise ConfigError(
                 f"--memory {self.memory} is too small for {self.envs} environments with states of "
-                f"{self.frame_stack_size} frames and {self.n_step}-step returns: "
+                f"{self.frame_stack_size} frames and {n_step}-step returns: "
                 f"give at least {smallest} transitions"
             )
 

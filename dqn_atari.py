@@ -16,7 +16,7 @@ import dataclasses
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
@@ -24,7 +24,8 @@ from console import PROGRAM, say_error
 from cores import chosen_environments, share_cores, usable_cores
 from errors import OneLineError
 from loading import loading_libraries
-from presets import PRESETS
+from machine import chosen_precision
+from presets import PLAIN, PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
 from trained_agents import Note, check_has_weights, listing
 
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from checkpoint import Checkpoint
 
 AUTO = "auto"
+# What suits this machine, by the names of the settings that take the word auto.
+CHOSEN: dict[str, Callable[[], Any]] = {
+    "envs": lambda: chosen_environments(usable_cores()),
+    "precision": chosen_precision,
+}
 DEFAULTS = {
     each.name: AUTO if each.metadata["auto"] else each.default
     for each in dataclasses.fields(Config)
@@ -95,8 +101,12 @@ def make_parser() -> argparse.ArgumentParser:
         if metadata["type"] is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = _number_or_auto if metadata["auto"] else metadata["type"]
+            options["type"] = metadata["type"]
             options["choices"] = metadata["choices"]
+            if metadata["auto"] and metadata["choices"]:
+                options["choices"] = (AUTO, *metadata["choices"])
+            elif metadata["auto"]:
+                options["type"] = _number_or_auto
             if not metadata["choices"]:
                 options["metavar"] = metadata["metavar"] or "N"
         groups[metadata["group"]].add_argument(*metadata["flags"], **options)
@@ -119,7 +129,7 @@ def _help(field: dataclasses.Field) -> str:
     if "(default" in text:
         return text
     if field.metadata["auto"]:
-        default = f"{AUTO}, here {chosen_environments(usable_cores())}"
+        default = f"{AUTO}, here {CHOSEN[field.name]()}"
     elif isinstance(field.default, bool):
         default = "on" if field.default else "off"
     elif isinstance(field.default, int):
@@ -143,8 +153,7 @@ def make_config(
     Raises:
         ConfigError: settings do not go together, or cannot change within a run.
     """
-    saved = checkpoint.attributes["settings"] if checkpoint else note.settings if note else {}
-    source = "checkpoint" if checkpoint else "agent"
+    saved, source = _saved(checkpoint, note)
     flags = {name: value for name, value in given.items() if name != "preset"}
     preset = given.get("preset")
     from_preset = PRESETS[preset].settings if preset else {}
@@ -156,14 +165,27 @@ def make_config(
         **dict.fromkeys(from_preset, f"preset {preset}"),
         **dict.fromkeys(flags, "given"),
     }
-    if settings.get("envs", AUTO) == AUTO:
-        # A run has its number of them to its end, on other machines as well.
-        settings["envs"] = saved.get("envs") or chosen_environments(usable_cores())
-        origins["envs"] = source if saved else AUTO
+    for name, choose in CHOSEN.items():
+        if settings.get(name, AUTO) == AUTO:
+            # A run has it to its end, on other machines as well.
+            settings[name] = saved.get(name) or choose()
+            origins[name] = source if name in saved else AUTO
     config = Config(**settings)
     if checkpoint and config.is_training:
         check_unchanged(saved, config, str(checkpoint.path))
     return config, origins
+
+
+def _saved(checkpoint: Checkpoint | None, note: Note | None) -> tuple[dict[str, Any], str]:
+    """Returns the settings that a checkpoint or an agent's note has, and what they come from."""
+    if checkpoint:
+        # One that was written before there was a setting does what was done then.
+        return {**PLAIN, **checkpoint.attributes["settings"]}, "checkpoint"
+    saved = {**PLAIN, **note.settings} if note else {}
+    if saved.get("precision") == "bfloat16" != chosen_precision():
+        # An agent also plays on machines that cannot compute as the one that trained it.
+        del saved["precision"]
+    return saved, "agent"
 
 
 def _changed(given: dict[str, Any], checkpoint: Checkpoint | None) -> frozenset[str]:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Horizon(NamedTuple):
+    """How far ahead a return looks."""
+
+    n_step: int  # rewards in it
+    discount: float  # gamma, for each step
+
+    @property
+    def discounts(self) -> np.ndarray:
+        """The discount to the power of 0, 1 and so on, up to n: [n + 1] float32."""
+        return (self.discount ** np.arange(self.n_step + 1)).astype(np.float32)
 
 
 def n_step_returns(

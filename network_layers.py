@@ -10,6 +10,7 @@ from keras import layers, ops
 from keras.initializers import RandomUniform
 
 FIRST_NOISE = 0.5  # sigma_0 of Fortunato et al. 2018, section 3.2
+SMALLEST_VARIANCE = 1e-8  # added to that of a layer before it is divided by its root
 COSINES = 64  # of the embedding, Dabney et al. 2018b, section "Evaluation"
 
 
@@ -22,10 +23,10 @@ class NoisyDense(layers.Layer):
     so that whoever calls decides when there is which; with zeros it is a plain dense layer.
     """
 
-    def __init__(self, units: int, seed: int, **options: Any):
-        """Takes the number of outputs and the seed of the first weights."""
+    def __init__(self, units: int, seed: int, use_bias: bool = True, **options: Any):
+        """Takes the number of outputs, the seed of the first weights, and whether it has biases."""
         super().__init__(**options)
-        self.units, self.seed = units, seed
+        self.units, self.seed, self.use_bias = units, seed, use_bias
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights; `input_shape` is that of the inputs and that of the noise."""
@@ -36,11 +37,12 @@ class NoisyDense(layers.Layer):
         self.kernel = self.add_weight(
             shape=shape, initializer=RandomUniform(-bound, bound, self.seed), name="kernel"
         )
-        self.bias = self.add_weight(
-            shape=shape[1:], initializer=RandomUniform(-bound, bound, self.seed + 1), name="bias"
-        )
+        biases = RandomUniform(-bound, bound, self.seed + 1)
+        if self.use_bias:
+            self.bias = self.add_weight(shape=shape[1:], initializer=biases, name="bias")
         self.kernel_noise = self.add_weight(shape=shape, initializer=noise, name="kernel_noise")
-        self.bias_noise = self.add_weight(shape=shape[1:], initializer=noise, name="bias_noise")
+        if self.use_bias:
+            self.bias_noise = self.add_weight(shape=shape[1:], initializer=noise, name="bias_noise")
 
     def call(self, inputs: tuple[Any, Any]) -> Any:
         """Returns [B, units] or [B, N, units] float32.
@@ -54,12 +56,49 @@ class NoisyDense(layers.Layer):
         if len(x.shape) == 3:
             noise = ops.expand_dims(noise, 1)
         at_inputs, at_outputs = noise[..., : x.shape[-1]], noise[..., x.shape[-1] :]
-        noisy = ops.matmul(x * at_inputs, self.kernel_noise) + self.bias_noise
-        return ops.matmul(x, self.kernel) + self.bias + noisy * at_outputs
+        plain, noisy = ops.matmul(x, self.kernel), ops.matmul(x * at_inputs, self.kernel_noise)
+        if self.use_bias:
+            plain, noisy = plain + self.bias, noisy + self.bias_noise
+        return plain + noisy * at_outputs
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the layer anew."""
-        return {**super().get_config(), "units": self.units, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "seed": self.seed,
+            "use_bias": self.use_bias,
+        }
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class WholeLayerNormalization(layers.Layer):
+    """Brings what a layer gives for a state to the mean 0 and the deviation 1, all of it together.
+
+    Ba et al. 2016, equation 3, without the gain and bias of equation 4: the mean and the deviation
+    are those of all units, in a convolution those of all places and filters. Keras's
+    LayerNormalization takes those of the filters of each place.
+    """
+
+    def __init__(self, divided: bool = True, **options: Any):
+        """Takes whether to divide by the deviation, and not only to take off the mean."""
+        super().__init__(**options)
+        self.divided = divided
+
+    def call(self, x: Any) -> Any:
+        """Returns (x - mean) / sqrt(variance + 1e-8), or x - mean, [B, ...] as `x` is."""
+        # Outputs of a dense layer may be many for each state, as those of quantiles are.
+        units = [1, 2, 3] if len(x.shape) == 4 else [-1]
+        if not self.divided:
+            return x - ops.mean(x, axis=units, keepdims=True)
+        exact = ops.cast(x, "float32")
+        centred = exact - ops.mean(exact, axis=units, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=units, keepdims=True)
+        return ops.cast(centred * ops.rsqrt(variance + SMALLEST_VARIANCE), x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make the layer anew."""
+        return {**super().get_config(), "divided": self.divided}
 
 
 @keras.saving.register_keras_serializable("dqn_atari")
@@ -87,7 +126,7 @@ class SpectralConv2D(layers.Conv2D):
             self.singular_vector.assign(left)
         largest = ops.sum(right * ops.matmul(matrix, left))
         outputs = self.convolution_op(inputs, self.kernel / largest)
-        return self.activation(outputs + self.bias)
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Saves the singular vector as well, which Keras's convolutions pass over."""

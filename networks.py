@@ -23,9 +23,20 @@ from typing import Any
 
 import keras
 from keras import layers
-from keras.initializers import GlorotUniform
+from keras.initializers import VarianceScaling
 
-from network_layers import CosineEmbedding, Duel, Fork, NoisyDense, SpectralConv2D
+from network_layers import (
+    CosineEmbedding,
+    Duel,
+    Fork,
+    NoisyDense,
+    SpectralConv2D,
+    WholeLayerNormalization,
+)
+
+# First weights are drawn uniformly with the variance scale / fan, by the fan's name: Glorot and
+# Bengio 2010, equation 16; LeCun et al. 1998, section 4.6; He et al. 2015, equation 10.
+INITIALIZERS = {"glorot": (1.0, "fan_avg"), "lecun": (1.0, "fan_in"), "he": (2.0, "fan_in")}
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,10 @@ class NetworkOptions:
     dueling: bool = False  # Wang et al. 2016
     noisy: bool = False  # Fortunato et al. 2018
     width: int = 1  # times the filters of every convolution
-    normalization: str = "none"  # or "layer", Ba et al. 2016, or "spectral", Miyato et al. 2018
+    normalization: str = "none"  # or "whole", "layer" or "spectral": see `_Builder`
+    biases: bool = True  # of the layers before the values
+    initializer: str = "glorot"  # of `INITIALIZERS`
+    value_scale: float = 1.0  # times the first weights of the values
     hidden_activation: str = "relu"  # of the dense layer
     input_scaling: bool = True  # from 0–255 to 0–1
 
@@ -166,10 +180,12 @@ class _Builder:
             size,
             stride,
             padding,
-            kernel_initializer=GlorotUniform(next(self._seeds)),
+            use_bias=self._options.biases,
+            kernel_initializer=self._initializer(),
         )(self.hidden)
-        if normalization == "layer":
-            self.hidden = layers.LayerNormalization()(self.hidden)
+        # What is divided by the deviation later on need not be so before, see `_homogeneous`.
+        divided = not self._homogeneous or activation is None
+        self.hidden = _normalized(self.hidden, normalization, divided)
         if activation:
             self.hidden = layers.Activation(activation)(self.hidden)
 
@@ -191,29 +207,43 @@ class _Builder:
 
     def _outputs(self, features: Any, units: int, rows: int, prefix: str) -> Any:
         """Returns a stream of one hidden layer, [B, rows] or [B, rows, N] float32."""
-        hidden = self._dense(features, units, f"{prefix}hidden")
-        if self._options.normalization == "layer":
-            hidden = layers.LayerNormalization()(hidden)
+        hidden = self._dense(features, units, f"{prefix}hidden", biases=self._options.biases)
+        hidden = _normalized(hidden, self._options.normalization)
         hidden = layers.Activation(self._options.hidden_activation)(hidden)
-        name = f"{prefix}values"
+        name, scale = f"{prefix}values", self._options.value_scale
         # What TD errors are differences of is not rounded to few digits, whatever the precision.
         with computing_in("float32"):
             if self._options.fractions:
-                return layers.Permute((2, 1))(self._dense(hidden, rows, name))
-            outputs = self._dense(hidden, rows * self._options.outputs, name)
+                return layers.Permute((2, 1))(self._dense(hidden, rows, name, scale))
+            outputs = self._dense(hidden, rows * self._options.outputs, name, scale)
             if self._options.outputs > 1:
                 outputs = layers.Reshape((rows, self._options.outputs))(outputs)
             return outputs
 
-    def _dense(self, x: Any, units: int, name: str) -> Any:
+    def _initializer(self, scale: float = 1.0) -> VarianceScaling:
+        """Returns what draws the first weights of a layer, times `scale`."""
+        variance, fan = INITIALIZERS[self._options.initializer]
+        return VarianceScaling(scale**2 * variance, fan, "uniform", next(self._seeds))
+
+    @property
+    def _homogeneous(self) -> bool:
+        """Whether the features grow in proportion to what any layer before them gives.
+
+        That is so without biases, as a ReLU and taking off the mean keep a factor above 0. Then the
+        deviation that the hidden dense layer is divided by makes up for all factors before.
+        """
+        return not self._options.biases
+
+    def _dense(self, x: Any, units: int, name: str, scale: float = 1.0, biases: bool = True) -> Any:
         if not self._options.noisy:
-            initializer = GlorotUniform(next(self._seeds))
-            return layers.Dense(units, kernel_initializer=initializer, name=name)(x)
+            return layers.Dense(
+                units, use_bias=biases, kernel_initializer=self._initializer(scale), name=name
+            )(x)
         noise = keras.Input((x.shape[-1] + units,), name=f"{name}_noise")
         self._inputs[noise.name] = noise
         seed = next(self._seeds)
         next(self._seeds)  # a noisy layer takes two
-        return NoisyDense(units, seed, name=name)([x, noise])
+        return NoisyDense(units, seed, biases, name=name)([x, noise])
 
     def _at_fractions(self, features: Any) -> Any:
         """Returns the features as fractions of the return see them, [B, N, F] float32.
@@ -228,10 +258,26 @@ class _Builder:
         embedding = layers.Dense(
             features.shape[-1],
             activation="relu",
-            kernel_initializer=GlorotUniform(next(self._seeds)),
+            kernel_initializer=self._initializer(),
             name="embedding",
         )(cosines)
         return layers.Multiply()([layers.Reshape((1, features.shape[-1]))(features), embedding])
+
+
+def _normalized(x: Any, normalization: str, divided: bool = True) -> Any:
+    """Returns the outputs of a layer as they go into its activation.
+
+    Args:
+        x: [B, ...], the outputs.
+        normalization: "layer" is Keras's; "whole" see `WholeLayerNormalization`; of "spectral" and
+            "none" there is nothing to do here.
+        divided: whether "whole" divides by the deviation.
+    """
+    if normalization == "layer":
+        return layers.LayerNormalization()(x)
+    if normalization == "whole":
+        return WholeLayerNormalization(divided)(x)
+    return x
 
 
 @contextmanager

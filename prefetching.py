@@ -14,6 +14,7 @@ from batch import Batch
 from config import Config
 from device_frames import DeviceFrames, has_gpu, spare_gpu_memory
 from machine import available_memory, mebibytes
+from n_step import Horizon
 from replay_memory import ReplayMemory
 
 # What the program comes to take beside the memory once all is set up, and for each transition of a
@@ -65,13 +66,20 @@ class Prefetcher:
         self._arrays = [memory.empty_batch(most) for _ in range(2)]
         self._next: Future[Batch] | None = None
 
-    def take(self, importance_exponent: float, updates: int = 1, following: int = 1) -> Batch:
+    def take(
+        self,
+        importance_exponent: float,
+        updates: int = 1,
+        following: int = 1,
+        horizon: Horizon | None = None,
+    ) -> Batch:
         """Returns batches, one after the other, and draws those to follow.
 
         Args:
             importance_exponent: of what is drawn now; see `ReplayMemory.sample`.
             updates: U, how many to take; as many as were drawn, if some were.
             following: how many to draw at once for the next call; 0 leaves that to `prepare`.
+            horizon: of the returns of what is drawn now; see `ReplayMemory.sample`.
 
         Returns:
             [U·B] transitions, in arrays that are filled anew after the next call.
@@ -79,27 +87,30 @@ class Prefetcher:
         Raises:
             ValueError: the memory holds no transition to draw.
         """
-        self.prepare(importance_exponent, updates)
+        self.prepare(importance_exponent, updates, horizon)
         assert self._next is not None
         # Where this fails, the next call draws anew.
         drawn, self._next = self._next, None
         batches = drawn.result()
         assert len(batches.indices) == updates * self._batch_size
         if following:
-            self.prepare(importance_exponent, following)
+            self.prepare(importance_exponent, following, horizon)
         return batches
 
-    def prepare(self, importance_exponent: float, updates: int = 1) -> None:
+    def prepare(
+        self, importance_exponent: float, updates: int = 1, horizon: Horizon | None = None
+    ) -> None:
         """Draws what is taken next, if that has not been done yet.
 
         Args:
             importance_exponent: of these batches.
             updates: how many.
+            horizon: of their returns.
         """
         if self._next is not None:
             return
         self._arrays.reverse()
-        arguments = importance_exponent, updates, self._arrays[0]
+        arguments = importance_exponent, updates, self._arrays[0], horizon
         if self._thread:
             self._next = self._thread.submit(self._draw, *arguments)
         else:
@@ -109,12 +120,14 @@ class Prefetcher:
             except ValueError as error:
                 self._next.set_exception(error)  # as a thread does, for the call that takes it
 
-    def _draw(self, importance_exponent: float, updates: int, arrays: Batch) -> Batch:
+    def _draw(
+        self, importance_exponent: float, updates: int, arrays: Batch, horizon: Horizon | None
+    ) -> Batch:
         """Fills the first rows of arrays with batches, each drawn as if it were alone."""
         size = self._batch_size
         for first in range(0, updates * size, size):
             rows = arrays.rows(first, first + size)
-            self.memory.sample(size, self._rng, importance_exponent, rows)
+            self.memory.sample(size, self._rng, importance_exponent, rows, horizon)
         return arrays.rows(0, updates * size)
 
     def append(

@@ -15,6 +15,24 @@ class Preset(NamedTuple):
     settings: dict[str, Any]
 
 
+# What the defaults were before layers were normalised, wherever they have changed since. The papers
+# and older programs, and checkpoints that know nothing of some of it, are still meant like this.
+PLAIN: dict[str, Any] = {
+    "nothing": 30,
+    "pretrain": 20_000,
+    "n_step_start": None,
+    "batch": 32,
+    "gamma_start": None,
+    "learning_rate": 1e-4,
+    "gradient_clip": 0.0,
+    "normalization": "none",
+    "hidden_biases": True,
+    "initializer": "glorot",
+    "value_scale": 1.0,
+    "precision": "float32",
+    "explore_steps": 100_000,
+}
+
 # RMSProp in the papers adds up the gradients of a batch, where ours takes their mean: 32 times
 # less, so that what is added to their square is 32 * 32 times less.
 BATCH = 32
@@ -26,6 +44,7 @@ PAPERS_RMSPROP = {
     "optimizer_epsilon": 0.01 / BATCH**2,
 }
 DQN_2015 = {
+    **PLAIN,
     "envs": 1,
     "screen": "resize",
     "life_loss": "terminal",
@@ -57,9 +76,11 @@ QUANTILES = {**DISTRIBUTIONAL, "learning_rate": 5e-5}
 
 PRESETS = {
     "default": Preset("what we recommend for two cores and an evening", {}),
+    "plain": Preset("what we recommended before, without normalised layers", PLAIN),
     "script": Preset(
         "the command-line script that this program succeeds",
         {
+            **PLAIN,
             "environment": "Pong-v0",
             "envs": 1,
             "screen": "crop",
@@ -89,6 +110,7 @@ PRESETS = {
     "dying-penalty": Preset(
         "the notebook that takes 100 points for a lost life and learns after each game",
         {
+            **PLAIN,
             "environment": "SpaceInvaders-v0",
             "envs": 1,
             "screen": "square",
@@ -120,6 +142,7 @@ PRESETS = {
     "teaching": Preset(
         "the notebook that teaches deep Q-learning on Breakout",
         {
+            **PLAIN,
             "environment": "BreakoutDeterministic-v4",
             "envs": 1,
             "life_loss": "terminal",

@@ -13,7 +13,7 @@ from array_file import ArrayFile, ArrayFileError, save
 from batch import Batch, empty_batch
 from checkpoint import MEMORY_KIND
 from loan import end_loans
-from n_step import n_step_returns
+from n_step import Horizon, n_step_returns
 from priorities import Priorities
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ class ReplayMemory:
         self.capacity = rows * streams
         self._rows, self._streams = rows, streams
         self.state_shape = (*frame_shape, stack_size)
-        self._n_step = n_step
-        self._discounts = (discount ** np.arange(n_step + 1)).astype(np.float32)
+        self._horizon = Horizon(n_step, discount)
         self._codec, self._game = None if device_frames else codec, game
         frame_bytes = frame_shape[0] * frame_shape[1]
         self._new = frames_per_step
@@ -263,6 +262,7 @@ class ReplayMemory:
         rng: np.random.Generator,
         importance_exponent: float = 0.0,
         out: Batch | None = None,
+        horizon: Horizon | None = None,
     ) -> Batch:
         """Returns transitions drawn with replacement from all that can be drawn.
 
@@ -272,6 +272,8 @@ class ReplayMemory:
             importance_exponent: how far the weights make up for sampling by priority, from 0, not
                 at all, to 1.
             out: a batch of that size to fill; without it, a new one.
+            horizon: of the returns, which may look further ahead than those that the memory was
+                made for; without it, these.
 
         Raises:
             ValueError: no transition can be drawn yet.
@@ -279,7 +281,7 @@ class ReplayMemory:
         batch = self.empty_batch(batch_size) if out is None else out
         batch.indices[:] = self._draw(batch_size, rng)
         times, streams = np.divmod(batch.indices, self._streams)
-        returns, discounts, steps = self._returns(times, streams)
+        returns, discounts, steps = self._returns(times, streams, horizon or self._horizon)
         # A return that ended has no next state; its own state stands in.
         next_times = np.where(discounts > 0, times + steps, times)
         for first in range(0, batch_size, AT_A_TIME):
@@ -377,13 +379,13 @@ class ReplayMemory:
         return np.where(steps["terminal"], times < self._time, followed)
 
     def _returns(
-        self, times: np.ndarray, streams: np.ndarray
+        self, times: np.ndarray, streams: np.ndarray, horizon: Horizon
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns what `n_step_returns` does, for transitions at times [N] of streams [N]."""
-        later = times + np.arange(self._n_step)[:, None]  # [n, N]
+        later = times + np.arange(horizon.n_step)[:, None]  # [n, N]
         steps = self._steps[later % self._rows, streams]
         known = self._known(steps, later)
-        return n_step_returns(steps["reward"], steps["terminal"], known, self._discounts)
+        return n_step_returns(steps["reward"], steps["terminal"], known, horizon.discounts)
 
     def _states(
         self,

@@ -24,8 +24,9 @@ from report import introduction, summary
 from reward_log import RewardLog, cut_back, read_log
 from run_files import RunFiles
 from run_loop import RunLoop
+from schedules import LinearSchedule
 from settings import ConfigError, shown_by_flag
-from training import RECENT_GAMES, LinearSchedule, Origin, Training
+from training import RECENT_GAMES, Origin, Training
 
 if TYPE_CHECKING:
     from tensorboard_log import TensorBoardLog

@@ -24,6 +24,7 @@ from evaluation_log import Evaluation, read_evaluations
 from log_table import LogTable, read_table
 from reward_log import LogError, shown
 from run_paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
+from settings import as_flags
 
 _LOG = re.compile(r"(.+)_log(\.[0-9]+)?\.txt", re.DOTALL)  # numbered where it was set aside
 _SETTINGS = {
@@ -187,7 +188,8 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     for group, run in zip(groups, firsts, strict=True):
         parts = [run.environment] if several_games or len(groups) == 1 else []
         if run.settings:
-            parts += [_flag(name, _of_learning(run.settings)[name]) for name in names]
+            values = _of_learning(run.settings)
+            parts += [" ".join(as_flags(_SETTINGS[name], values[name])) for name in names]
         elif several_folders:
             parts.append(_place(group, firsts))
         labels.append(" ".join(parts) or run.environment)
@@ -196,13 +198,6 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
         label if labels.count(label) == 1 else shown(run.path)
         for label, run in zip(labels, firsts, strict=True)
     ]
-
-
-def _flag(name: str, value: Any) -> str:
-    flag = _SETTINGS[name].metadata["flags"][-1]
-    if isinstance(value, bool):
-        return flag if value else f"--no-{flag.removeprefix('--')}"
-    return f"{flag} {value}"
 
 
 def _place(group: Sequence[Run], runs: Sequence[Run]) -> str:

@@ -122,6 +122,19 @@ def shown(each: Any, value: Any) -> str:
     return f"{text} {each.metadata['unit']}".rstrip()
 
 
+def as_flags(each: Any, value: Any) -> list[str]:
+    """Returns what gives a setting its value on a command line: words, the flag's long name first.
+
+    Args:
+        each: a field that `setting` made.
+        value: what it is to be; not None, which no flag gives.
+    """
+    flag = each.metadata["flags"][-1]
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag.removeprefix('--')}"]
+    return [flag, str(value)]
+
+
 def shown_by_flag(config: Any) -> dict[str, str]:
     """Returns all settings as a person reads them, by their flags' long names without dashes.
 

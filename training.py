@@ -15,30 +15,10 @@ from config import Config
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import AtariEnvironments, FrameStack, History, Step
 from reward_log import Episode
+from schedules import LinearSchedule, make_horizon
 
 COPY = 0  # of the online to the target network, in place of a number of updates
 RECENT_GAMES = 100  # whose mean score is shown
-
-
-@dataclass(frozen=True)
-class LinearSchedule:
-    """A value that moves in a straight line and then stays.
-
-    So epsilon falls in Mnih et al. 2015, "Training details", and the importance exponent rises in
-    Schaul et al. 2016, section 3.4.
-    """
-
-    start: float
-    end: float
-    steps: int  # from start to end; or games
-    first_step: int = 0  # the step, or game, at which it starts to move
-
-    def __call__(self, step: int) -> float:
-        """Returns the value at this step, or game, of the run."""
-        done = min(1.0, max(0.0, (step - self.first_step) / self.steps))
-        value = self.start + done * (self.end - self.start)
-        # Rounding must not take it beyond either.
-        return min(max(value, min(self.start, self.end)), max(self.start, self.end))
 
 
 @dataclass(frozen=True)
@@ -82,6 +62,7 @@ class Training:
         self._epsilon = epsilon
         # Over the whole run, as what the weights make up for matters most at its end.
         self._importance = LinearSchedule(config.importance_exponent, 1.0, config.steps)
+        self._horizon = make_horizon(config)
         # Gathering stops when the memory is full.
         self.pretrain_steps = min(config.pretrain, self.memory.capacity)
         self.gathered = 0  # of them
@@ -328,7 +309,8 @@ class Training:
         """
         first = next((updates for updates in due if updates != COPY), 0)
         if first:
-            self._batches.prepare(self._importance(self.step), first)
+            horizon = self._horizon(self.step)
+            self._batches.prepare(self._importance(self.step), first, horizon)
 
     def _learn(self, due: Sequence[int]) -> None:
         """Makes the updates and copies that are due."""
@@ -342,7 +324,8 @@ class Training:
 
     def _update(self, updates: int, following: int) -> None:
         """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
-        batches = self._batches.take(self._importance(self.step), updates, following)
+        importance, horizon = self._importance(self.step), self._horizon(self.step)
+        batches = self._batches.take(importance, updates, following, horizon)
         made = self.agent.learn(batches, self.memory.device_frames)
         for update in made:
             self._sums += 1, update.loss, update.accuracy, update.mean_q

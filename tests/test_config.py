@@ -164,6 +164,20 @@ def test_memory_too_small_for_the_environments_is_refused() -> None:
     assert Config(memory=70, batch=1, envs=10, frame_stack_size=4, n_step=3).memory == 70
 
 
+def test_a_schedule_of_returns_in_the_wrong_order_is_refused() -> None:
+    line = refusal(n_step=3, n_step_start=2)
+    assert "--n-step-start 2 is below --n-step 3" in line
+    line = refusal(gamma=0.98, gamma_start=0.99)
+    assert "--gamma-start 0.99 is above --gamma 0.98" in line
+    assert "--gamma 1.0" in refusal(gamma=1.0, gamma_start=0.9)
+    assert Config(n_step=3, n_step_start=3, gamma=1.0, gamma_start=1.0).n_step_start == 3
+
+
+def test_memory_too_small_for_the_longest_returns_is_refused() -> None:
+    line = refusal(memory=139, batch=1, envs=10, frame_stack_size=4, n_step=3, n_step_start=10)
+    assert "10-step returns: give at least 140" in line
+
+
 def test_munchausen_with_double_is_refused() -> None:
     line = refusal(munchausen=True, double=True)
     assert "--munchausen" in line

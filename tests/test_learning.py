@@ -15,7 +15,8 @@ from evaluation import play_games
 from machine import has_bfloat16
 from prefetching import make_prefetcher
 from presets import PRESETS
-from training import LinearSchedule, Origin, Training
+from schedules import LinearSchedule
+from training import Origin, Training
 
 # Small and quick: what a run on Atari does in hours, in seconds.
 SETTINGS: dict[str, Any] = {

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network_layers import CosineEmbedding, Duel, Fork, NoisyDense, SpectralConv2D
+from network_layers import (
+    CosineEmbedding,
+    Duel,
+    Fork,
+    NoisyDense,
+    SpectralConv2D,
+    WholeLayerNormalization,
+)
 from networks import NETWORKS, NetworkOptions, computing_in
 
 SMALL = (44, 44, 4)
@@ -81,10 +88,15 @@ def test_same_seed_same_weights(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("dueling", [False, True])
 @pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize(
+    "normalized",
+    [{"normalization": "layer"}, {"normalization": "whole", "biases": False}],
+    ids=["layer", "whole"],
+)
 def test_outputs_are_one_for_each_action_or_as_many_as_asked(
-    name: str, dueling: bool, noisy: bool
+    name: str, dueling: bool, noisy: bool, normalized: dict[str, Any]
 ) -> None:
-    options = {"dueling": dueling, "noisy": noisy, "normalization": "layer"}
+    options = {"dueling": dueling, "noisy": noisy, **normalized}
     for more, shape in (
         ({}, (2, 3)),
         ({"outputs": 7}, (2, 3, 7)),
@@ -122,12 +134,76 @@ def test_linear_hidden_layer_lets_negative_values_through() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_layer_normalization_follows_each_hidden_layer(name: str) -> None:
-    network = make(name, normalization="layer")
+@pytest.mark.parametrize(
+    ("normalization", "kind"),
+    [("layer", keras.layers.LayerNormalization), ("whole", WholeLayerNormalization)],
+)
+def test_normalization_follows_each_hidden_layer(
+    name: str, normalization: str, kind: type[keras.Layer]
+) -> None:
+    network = make(name, normalization=normalization)
     kinds = [type(each) for each in network.layers]
-    assert (
-        kinds.count(keras.layers.LayerNormalization) == {"nips": 3, "nature": 4, "impala": 13}[name]
-    )
+    assert kinds.count(kind) == {"nips": 3, "nature": 4, "impala": 13}[name]
+
+
+@pytest.mark.parametrize("name", ["nips", "nature"])
+@pytest.mark.parametrize("more", [{}, {"dueling": True}, {"noisy": True}], ids=str)
+def test_whole_layers_are_normalised_whatever_the_size_of_the_first_kernel(
+    name: str, more: dict[str, Any]
+) -> None:
+    network = make(name, normalization="whole", biases=False, **more)
+    before = network(inputs(network))
+    kernel, *rest = network.get_weights()
+    network.set_weights([30 * kernel, *rest])
+    # Not to the last digit, as something is added to the variance.
+    np.testing.assert_allclose(network(inputs(network)), before, rtol=1e-4, atol=1e-5)
+    plain = make(name, biases=False)
+    assert not np.allclose(plain(states()), make(name, normalization="whole")(states()))
+
+
+def test_dividing_by_the_deviation_in_the_last_hidden_layer_does_so_for_those_before() -> None:
+    network = make("nips", normalization="whole", biases=False)
+    divided = [
+        layer.divided for layer in network.layers if isinstance(layer, WholeLayerNormalization)
+    ]
+    assert divided == [False, False, True]
+    before = network(states())
+    for layer in network.layers:
+        if isinstance(layer, WholeLayerNormalization):
+            layer.divided = True
+    np.testing.assert_allclose(network(states()), before, rtol=1e-4, atol=1e-5)
+
+
+def test_without_biases_only_the_values_have_them() -> None:
+    for name in NETWORKS:
+        for more in ({}, {"noisy": True}, {"normalization": "spectral"}):
+            with_biases, without = make(name, **more), make(name, biases=False, **more)
+            vectors = [
+                [each.shape for each in network.trainable_weights if len(each.shape) == 1]
+                for network in (with_biases, without)
+            ]
+            assert vectors[1] == vectors[0][-len(vectors[1]) :] != vectors[0]
+            assert all(shape == (3,) for shape in vectors[1])
+
+
+@pytest.mark.parametrize(
+    ("initializer", "square"),
+    [
+        ("glorot", lambda i, o: 6 / (i + o)),
+        ("lecun", lambda i, o: 3 / i),
+        ("he", lambda i, o: 6 / i),
+    ],
+)
+def test_first_weights_are_uniform_up_to_the_bound_of_the_paper(
+    initializer: str, square: Any
+) -> None:
+    network = make("nature", initializer=initializer, value_scale=0.1)
+    kernels = [each for each in network.get_weights() if each.ndim > 1]
+    for kernel, scale in zip(kernels, [1, 1, 1, 1, 0.1], strict=True):
+        places = int(np.prod(kernel.shape[:-2]))
+        bound = scale * np.sqrt(square(places * kernel.shape[-2], places * kernel.shape[-1]))
+        assert 0.97 * bound < np.abs(kernel).max() <= bound
+        assert np.abs(kernel).mean() == pytest.approx(bound / 2, rel=0.1)
 
 
 def test_spectral_normalization_is_of_the_residual_blocks_in_the_impala_network() -> None:
@@ -137,6 +213,27 @@ def test_spectral_normalization_is_of_the_residual_blocks_in_the_impala_network(
 
 
 # ---------------------------------------------------------------- layers
+
+
+def test_whole_layers_get_mean_0_and_deviation_1_by_hand() -> None:
+    # Means 3 and 1; squares of the differences 4, 1, 0, 9 and 1, 1, 1, 1: variances 3.5 and 1.
+    x = np.array([[1, 2, 3, 6], [0, 2, 0, 2]], np.float32)
+    root = np.sqrt(3.5)
+    expected = np.array([[-2 / root, -1 / root, 0, 3 / root], [-1, 1, -1, 1]])
+    for shape in ((2, 2, 1, 2), (2, 4), (1, 2, 4)):
+        layer = WholeLayerNormalization()
+        np.testing.assert_allclose(
+            layer(x.reshape(shape)), expected.reshape(shape), rtol=1e-4, atol=1e-6
+        )
+    centred = WholeLayerNormalization(divided=False)(x.reshape(2, 2, 1, 2))
+    np.testing.assert_array_equal(
+        centred, np.reshape([[-2, -1, 0, 3], [-1, 1, -1, 1]], (2, 2, 1, 2))
+    )
+
+
+def test_a_layer_that_gives_the_same_everywhere_is_normalised_to_0() -> None:
+    x = np.full((2, 3, 3, 2), 0.3, np.float32)
+    np.testing.assert_allclose(WholeLayerNormalization()(x), 0, atol=1e-6)
 
 
 def noisy_layer() -> NoisyDense:

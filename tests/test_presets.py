@@ -10,6 +10,7 @@ import pytest
 from config import Config
 from cores import chosen_environments, usable_cores
 from dqn_atari import main, make_config
+from machine import chosen_precision
 from presets import PRESETS
 from settings import ConfigError
 
@@ -17,6 +18,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "presets.md").read_text()
 NAMES = [
     *(
         "default",
+        "plain",
         "script",
         "dying-penalty",
         "teaching",
@@ -40,7 +42,13 @@ def test_settings_of_a_preset_exist_and_go_together(name: str) -> None:
     for setting, value in PRESETS[name].settings.items():
         assert getattr(config, setting) == value
         assert origins[setting] == f"preset {name}"
-    assert origins.keys() == PRESETS[name].settings.keys() | {"envs"}
+    assert origins.keys() == PRESETS[name].settings.keys() | {"envs", "precision"}
+
+
+def test_presets_of_papers_do_not_follow_what_is_recommended_today() -> None:
+    plain = PRESETS["plain"].settings
+    for name in set(NAMES) - {"default"}:
+        assert PRESETS[name].settings.keys() >= plain.keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +67,8 @@ def test_flags_win_over_the_preset_and_say_so() -> None:
 
 def test_without_a_preset_all_is_as_the_defaults_have_it() -> None:
     for given in ({}, {"preset": "default"}):
-        assert make_config(given) == (Config(envs=here()), {"envs": "auto"})
+        config = Config(envs=here(), precision=chosen_precision())
+        assert make_config(given) == (config, {"envs": "auto", "precision": "auto"})
 
 
 def here() -> int:

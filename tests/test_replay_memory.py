@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from plays import random_play
 
 from batch import Batch, empty_batch
+from n_step import Horizon
 from replay_memory import AT_A_TIME, ReplayMemory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -328,6 +329,19 @@ def test_newest_steps_bootstrap_from_the_newest_state() -> None:
     assert transitions[1][1:3] == (1.5, 0.25)
     assert transitions[2][1:3] == (1.0, 0.5)
     assert 3 not in transitions
+
+
+def test_returns_can_look_further_ahead_than_the_memory_was_made_for() -> None:
+    kinds = [(float(number), *(LIFE if number % 5 == 4 else GOES_ON)) for number in range(12)]
+    made_for_it = ReplayMemory(12, 1, (1, 1), 4, 6, 0.25)
+    append_all(made_for_it, kinds)
+    made_for_less = filled(kinds, n_step=2, rows=12)
+    for_both = [
+        memory.sample(50, np.random.default_rng(3), horizon=horizon)
+        for memory, horizon in ((made_for_it, None), (made_for_less, Horizon(6, 0.25)))
+    ]
+    for one, other in zip(*for_both, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_rewards_keep_their_sign_and_fraction() -> None:

@@ -45,6 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "noisy, by priority": {"noisy": True, "priority_exponent": 0.6},
     "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 80},
     "counted by games": {"count_by": "games", "train_every": 2, "updates": 2, "explore_steps": 9},
+    "schedules of returns": {"n_step_start": 10, "gamma_start": 0.5, "horizon_steps": 1_200},
     "raw frames": {"state_frames": "raw", "screen": "crop", "rmsprop_momentum": 0.9,
                    "optimizer": "rmsprop"},
 }  # fmt: skip

@@ -19,7 +19,7 @@ import pytest
 import weights_file
 from agent import make_agent
 from config import Config
-from dqn_atari import main, make_config
+from dqn_atari import CHOSEN, main, make_config
 from games import find_game
 from preprocessing import make_environments, state_shape
 from resuming import find_note
@@ -264,6 +264,21 @@ def test_a_default_that_has_changed_since_leaves_an_agent_as_it_was(weights: Pat
     note.settings["screen"] = "crop"  # as if "resize" had come later
     config, origins = make_config(given, note=note)
     assert (config.screen, origins["screen"]) == ("crop", "agent")
+
+
+@pytest.mark.parametrize("trained", ["float32", "bfloat16"])
+@pytest.mark.parametrize("here", ["float32", "bfloat16"])
+def test_precision_is_that_of_the_note_where_the_machine_has_it(
+    trained: str, here: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dqn_atari.chosen_precision", lambda: here)
+    monkeypatch.setitem(CHOSEN, "precision", lambda: here)
+    given = {"continue_from": str(weights)}
+    note = find_note(given)
+    assert note
+    note.settings["precision"] = trained
+    config, _ = make_config(given, note=note)
+    assert config.precision == ("bfloat16" if trained == here == "bfloat16" else "float32")
 
 
 def test_weights_alone_and_other_weights_have_no_note(weights: Path, tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from outcomes import assert_same
 
 import weights_file
@@ -25,7 +23,8 @@ from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
 from run import assemble, train
-from training import LinearSchedule, Origin, Training
+from schedules import LinearSchedule
+from training import Origin, Training
 
 SMALL = {
     "environment": "Breakout-v0",
@@ -46,27 +45,6 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     assert train(Config(**SMALL, out=str(out))) == 0
     return out
-
-
-@given(
-    start=st.floats(0, 1), end=st.floats(0, 1), decay=st.integers(1, 10**7),
-    first=st.integers(0, 10**7), step=st.integers(0, 10**8),
-)  # fmt: skip
-def test_epsilon_falls_from_start_to_end_and_stays(
-    start: float, end: float, decay: int, first: int, step: int
-) -> None:
-    start, end = max(start, end), min(start, end)
-    epsilon = LinearSchedule(start, end, decay, first)
-    assert epsilon(first) == start
-    assert epsilon(first + decay) == epsilon(first + decay + step) == pytest.approx(end)
-    assert end - 1e-12 <= epsilon(step) <= start
-    assert epsilon(step + 1) <= epsilon(step) * (1 + 1e-12)
-
-
-def test_epsilon_is_a_straight_line() -> None:
-    epsilon = LinearSchedule(1.0, 0.1, 1_000_000)
-    assert epsilon(255) == pytest.approx(0.9997705)
-    assert epsilon(500_000) == pytest.approx(0.55)
 
 
 def test_log_tells_each_episode(small_run: Path) -> None:

@@ -1,0 +1,67 @@
+"""Values that change as a run goes on, by its steps or games alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config import Config
+from n_step import Horizon
+
+
+@dataclass(frozen=True)
+class LinearSchedule:
+    """A value that moves in a straight line and then stays.
+
+    So epsilon falls in Mnih et al. 2015, "Training details", and the importance exponent rises in
+    Schaul et al. 2016, section 3.4.
+    """
+
+    start: float
+    end: float
+    steps: int  # from start to end; or games
+    first_step: int = 0  # the step, or game, at which it starts to move
+
+    def __call__(self, step: int) -> float:
+        """Returns the value at this step, or game, of the run."""
+        done = min(1.0, max(0.0, (step - self.first_step) / self.steps))
+        value = self.start + done * (self.end - self.start)
+        # Rounding must not take it beyond either.
+        return min(max(value, min(self.start, self.end)), max(self.start, self.end))
+
+
+@dataclass(frozen=True)
+class HorizonSchedule:
+    """The steps and the discount of a return, which look further ahead as a run goes on.
+
+    Few steps and a discount near 1 are exact, but news of a reward then travels slowly. So at first
+    there are more steps, and the discount is smaller. Both n and 1 - discount change by the same
+    factor at each step, as in Schwarzer et al. 2023 (BBF), section 3, and then stay.
+    """
+
+    start: Horizon
+    end: Horizon
+    steps: int  # from start to end
+
+    def __call__(self, step: int) -> Horizon:
+        """Returns the horizon at this step of the run."""
+        done = min(1.0, max(0.0, step / self.steps))
+        if done == 1.0 or self.start == self.end:
+            return self.end
+        n_step = _geometric(self.start.n_step, self.end.n_step, done)
+        shortfall = _geometric(1 - self.start.discount, 1 - self.end.discount, done)
+        return Horizon(round(n_step), 1 - shortfall)
+
+
+def _geometric(start: float, end: float, done: float) -> float:
+    """Returns the value that lies between two, at a share `done` of the way by factors."""
+    return start if start == end else start * (end / start) ** done
+
+
+def make_horizon(config: Config) -> HorizonSchedule:
+    """Returns the schedule of returns that the settings describe."""
+    end = Horizon(config.n_step, config.gamma)
+    start = Horizon(
+        config.n_step if config.n_step_start is None else config.n_step_start,
+        config.gamma if config.gamma_start is None else config.gamma_start,
+    )
+    return HorizonSchedule(start, end, config.horizon_steps)
