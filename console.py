@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
@@ -66,6 +68,21 @@ def folded(text: str) -> str:
     return textwrap.fill(
         text, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
+
+
+def shown_path(path: Path) -> Path:
+    """Returns a path as a command is to have it: from the working directory, where it is in it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def command(program: str, *arguments: object) -> str:
+    """Returns a command that runs one of the programs with the interpreter that runs this one."""
+    return joined([sys.orig_argv[0], shown_path(Path(__file__).with_name(program)), *arguments])
+
+
+def joined(words: Iterable[object]) -> str:
+    """Returns words as a command, ready to be pasted."""
+    return shlex.join(map(str, words))
 
 
 def say_error(text: str) -> None:

@@ -6,6 +6,7 @@ python3 dqn_atari.py -env Breakout-v0 -c Breakout-v0_weights.h5 go on
 python3 dqn_atari.py -env Breakout-v0 -p -r                     watch it play
 python3 dqn_atari.py -env Breakout-v0 --evaluate                measure how well it plays
 python3 dqn_atari.py -env Breakout-v0 --preset rainbow          train as a paper did
+python3 dqn_atari.py --list-agents                              agents that are trained already
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import dataclasses
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
@@ -26,6 +27,7 @@ from loading import loading_libraries
 from machine import chosen_precision
 from presets import PLAIN, PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
+from trained_agents import Note, check_has_weights, listing
 
 if TYPE_CHECKING:
     from checkpoint import Checkpoint
@@ -63,6 +65,18 @@ class ListPresets(argparse.Action):
         parser.exit()
 
 
+class ListAgents(argparse.Action):
+    """Prints what trained agents there are, in a table, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Ends the program with status 0, or 2 where a note of one cannot be used."""
+        try:
+            print("\n".join(listing()))
+        except OneLineError as error:
+            parser.error(str(error))
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Returns a parser with the flags that the fields of `Config` declare.
 
@@ -77,6 +91,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--preset", choices=PRESETS, metavar="NAME", help=PRESET_HELP)
     parser.add_argument("--list-presets", action=ListPresets, nargs=0, help="list them")
+    parser.add_argument(
+        "--list-agents", action=ListAgents, nargs=0, help="list agents that are trained already"
+    )
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     for field in dataclasses.fields(Config):
         metadata = field.metadata
@@ -124,19 +141,22 @@ def _help(field: dataclasses.Field) -> str:
 
 
 def make_config(
-    given: dict[str, Any], checkpoint: Checkpoint | None = None
+    given: dict[str, Any], checkpoint: Checkpoint | None = None, note: Note | None = None
 ) -> tuple[Config, dict[str, str]]:
     """Returns the settings, and where those that are no defaults came from, by their names.
 
     Args:
         given: what the command line says, by the names of `Config`'s fields; and "preset".
         checkpoint: what the run goes on from, with its settings where nothing else is said.
+        note: of the trained agent whose weights are taken, without a checkpoint; the same.
 
     Raises:
         ConfigError: settings do not go together, or cannot change within a run.
     """
-    # One that was written before there was a setting does what was done then.
-    saved = {**PLAIN, **checkpoint.attributes["settings"]} if checkpoint else {}
+    noted = checkpoint.attributes["settings"] if checkpoint else note.settings if note else None
+    # What was written before there was a setting does what was done then.
+    saved = {**PLAIN, **noted} if noted else {}
+    source = "checkpoint" if checkpoint else "agent"
     flags = {name: value for name, value in given.items() if name != "preset"}
     preset = given.get("preset")
     from_preset = PRESETS[preset].settings if preset else {}
@@ -144,7 +164,7 @@ def make_config(
     if settings.get("noisy") and EPSILON & flags.keys():
         raise ConfigError("--noisy explores instead of epsilon: leave out --start and --end")
     origins = {
-        **{name: "checkpoint" for name, value in saved.items() if value != DEFAULTS[name]},
+        **{name: source for name, value in saved.items() if value != DEFAULTS[name]},
         **dict.fromkeys(from_preset, f"preset {preset}"),
         **dict.fromkeys(flags, "given"),
     }
@@ -152,7 +172,7 @@ def make_config(
         if settings.get(name, AUTO) == AUTO:
             # A run has it to its end, on other machines as well.
             settings[name] = saved.get(name) or choose()
-            origins[name] = "checkpoint" if saved else AUTO
+            origins[name] = source if saved else AUTO
     config = Config(**settings)
     if checkpoint and config.is_training:
         check_unchanged(saved, config, str(checkpoint.path))
@@ -174,13 +194,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         share_cores()
         # What is imported from here on takes long, which -h and mistakes need not wait for.
-        from resuming import find_checkpoint
+        from resuming import find_checkpoint, find_note
 
         checkpoint = find_checkpoint(given)
-        config, origins = make_config(given, checkpoint)
+        note = None if checkpoint else find_note(given)
+        config, origins = make_config(given, checkpoint, note)
         if config.seed is None:
             config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
-        return _run(config, _changed(given, checkpoint), origins, checkpoint)
+        words = sys.argv[1:] if arguments is None else arguments
+        return _run(config, words, _changed(given, checkpoint), origins, checkpoint)
     except OneLineError as error:
         return _fail(str(error), error.status)
     except FloatingPointError as error:
@@ -199,9 +221,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(
-    config: Config, changed: frozenset[str], origins: dict[str, str], checkpoint: Checkpoint | None
+    config: Config,
+    arguments: Sequence[str],
+    changed: frozenset[str],
+    origins: dict[str, str],
+    checkpoint: Checkpoint | None,
 ) -> int:
-    """Does what the settings ask for; returns the exit status."""
+    """Does what the settings, made of these arguments, ask for; returns the exit status."""
     # TensorFlow greets on stderr as it is imported, where only errors are to be.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.cpu:
@@ -210,7 +236,7 @@ def _run(
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from games import find_game
 
-    find_game(config.environment)
+    check_has_weights(config, find_game(config.environment).name, arguments)
     with loading_libraries():
         from playing import play
         from run import train

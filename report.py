@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TextIO
 
 import keras
@@ -15,7 +13,7 @@ import numpy as np
 
 from checkpoint import Checkpoint
 from config import Config
-from console import folded, painted
+from console import command, folded, joined, painted
 from cores import emulator_threads, network_threads, usable_cores
 from evaluation import Evaluations
 from live_view import LiveView
@@ -164,32 +162,20 @@ def _commands(config: Config, training: Training) -> dict[str, str]:
         more += ["--games", 2 * config.games]
     watched = ["-r"] if {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys() else []
     commands = {
-        "to go on": _command(
+        "to go on": command(
             "dqn_atari.py", *game, "-c", config.weights_path, "--out", config.out, *more
         ),
-        "to watch it play": _command(
+        "to watch it play": command(
             "dqn_atari.py", *chosen, "-p", *watched, "--episodes", GAMES_TO_WATCH
         ),
-        "to evaluate it": _command("dqn_atari.py", *chosen, "--evaluate"),
+        "to evaluate it": command("dqn_atari.py", *chosen, "--evaluate"),
     }
     if training.episode:
         average = min(MOST_AVERAGED, max(1, training.episode // POINTS_OF_A_PLOT))
-        commands["to plot its log"] = _command(
+        commands["to plot its log"] = command(
             "reward_visualizer.py", "-f", config.log_path, "-a", average, "--out", config.out
         )
     if config.tensorboard_path.exists():
         show = ["-m", "tensorboard.main", "--logdir", config.tensorboard_path]
-        commands["to see its curves"] = _join([sys.orig_argv[0], *show])
+        commands["to see its curves"] = joined([sys.orig_argv[0], *show])
     return commands
-
-
-def _command(program: str, *arguments: object) -> str:
-    """Returns a command that runs one of the programs with the interpreter that runs this one."""
-    path = Path(__file__).with_name(program)
-    if path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
-    return _join([sys.orig_argv[0], path, *arguments])
-
-
-def _join(words: Iterable[object]) -> str:
-    return shlex.join(map(str, words))

@@ -1,4 +1,4 @@
-"""Which checkpoint, if any, a command line goes on from or plays with."""
+"""Which checkpoint, or trained agent, a command line goes on from or plays with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from checkpoint import Checkpoint, newest
 from config import Config
 from run_paths import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING
+from trained_agents import Note, note_of
 from weights_file import WeightsError, run_of
 
 
@@ -24,10 +25,7 @@ def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
         CheckpointError: there are checkpoints, and none can be used.
         OSError: the weights cannot be read.
     """
-    where = {name: given[name] for name in ("environment", "out") if name in given}
-    is_training = not (given.get("play") or given.get("evaluate"))
-    default = None if is_training or given.get("random") else Config(**where).weights_path
-    weights = Path(given.get("continue_from") or default or "")
+    is_training, weights = _is_training(given), _weights(given)
     # A run cannot go on as it was from the best of its weights, but they are played with as it was.
     endings = [WEIGHTS_ENDING] if is_training else [BEST_WEIGHTS_ENDING, WEIGHTS_ENDING]
     ending = next((each for each in endings if weights.name.endswith(each)), None)
@@ -48,3 +46,29 @@ def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
     for problem in problems:
         print(f"{problem}: going on from {found.path}", file=stream)
     return found
+
+
+def find_note(given: dict[str, Any]) -> Note | None:
+    """Returns the note of the trained agent that a run goes on from or plays with, if any.
+
+    Args:
+        given: as for `make_config`.
+
+    Raises:
+        AgentError: there is a note beside the weights, and it cannot be used.
+        OSError: it cannot be read.
+    """
+    weights = _weights(given)
+    return note_of(weights) if weights.name and not given.get("weights_only") else None
+
+
+def _is_training(given: dict[str, Any]) -> bool:
+    return not (given.get("play") or given.get("evaluate"))
+
+
+def _weights(given: dict[str, Any]) -> Path:
+    """Returns the weights to go on from or to play with, or an empty path for none."""
+    where = {name: given[name] for name in ("environment", "out") if name in given}
+    needs_none = _is_training(given) or given.get("random")
+    default = "" if needs_none else Config(**where).weights_path
+    return Path(given.get("continue_from") or default)

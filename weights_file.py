@@ -2,7 +2,8 @@
 
 A file that is written here ends in a checksum, behind what HDF5 reads; numbers are little-endian:
 
-    …         HDF5, as Keras writes it, with the attributes below at its root
+    …         HDF5, as Keras writes it, with the attributes below at its root; weights are float32
+              or, in half precision, float16
     8 bytes   b"DQNCHECK"
     uint32    CRC-32 of all bytes so far
 
@@ -13,6 +14,7 @@ A file that is written here ends in a checksum, behind what HDF5 reads; numbers 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import struct
@@ -44,7 +46,7 @@ class WeightsError(OneLineError):
     """Weights that cannot be loaded into a network, said in one line."""
 
 
-def save(path: Path, network: keras.Model, run: str = "") -> None:
+def save(path: Path, network: keras.Model, run: str = "", half: bool = False) -> None:
     """Writes the weights of a network, whole or not at all.
 
     The same weights and run give the same bytes, in any process that makes the same networks in the
@@ -54,9 +56,11 @@ def save(path: Path, network: keras.Model, run: str = "") -> None:
         path: the file to write or to replace.
         network: has the weights.
         run: short, names the run, so that `run_of` can tell whose weights they are.
+        half: whether to round the weights to float16, for a file of half the size.
 
     Raises:
         OSError: the file cannot be written; one that was there stays.
+        WeightsError: a weight is beyond what float16 can hold.
     """
     room = sum(array.nbytes for array in network.get_weights()) + HDF5_OVERHEAD
     # Keras looks at the name's end to choose the format.
@@ -64,6 +68,8 @@ def save(path: Path, network: keras.Model, run: str = "") -> None:
         # The HDF5 library may crash where a disk fills under it, so first see whether it fits.
         new.write_bytes(bytes(room))
         network.save_weights(new)
+        if half:
+            _halve(new)
         with h5py.File(new, "r+") as file:
             file.attrs.update({LAYOUT: "channels_last", "format_version": VERSION, "run": run})
         checksum = zlib.crc32(new.read_bytes())
@@ -71,11 +77,36 @@ def save(path: Path, network: keras.Model, run: str = "") -> None:
             written.write(CHECKSUM.pack(CHECKSUM_HEAD, checksum))
 
 
+def _halve(path: Path) -> None:
+    """Writes an HDF5 file anew, with its arrays in float16; raises WeightsError, see `save`."""
+    content = io.BytesIO()
+    with h5py.File(path) as old, h5py.File(content, "w") as new:
+
+        def copy(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                written = new.create_dataset(name, data=_rounded(item[()]))
+            else:
+                written = new.create_group(name)
+            written.attrs.update(item.attrs)
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    path.write_bytes(content.getvalue())
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """Returns an array in float16; raises WeightsError where an element is beyond its range."""
+    largest = np.abs(array).max(initial=0)
+    if not largest <= np.finfo(np.float16).max:
+        raise WeightsError(f"a weight of size {largest:g} is beyond half precision")
+    return array.astype(np.float16)
+
+
 def load(path: Path, network: keras.Model, channels_first: bool = False) -> None:
     """Loads weights into a network.
 
     Reads Keras's `.weights.h5` and `.keras` files and its older HDF5 layouts, told apart by what
-    is in them and not by name.
+    is in them and not by name. Weights in half precision become float32 again.
 
     Args:
         path: the file.

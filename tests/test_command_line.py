@@ -20,7 +20,7 @@ from terminals import shown_in_a_terminal
 
 import weights_file
 from config import Config
-from dqn_atari import ListPresets, main, make_parser
+from dqn_atari import ListAgents, ListPresets, main, make_parser
 from machine import mebibytes
 from networks import nips_network
 from replay_memory import ReplayMemory
@@ -84,7 +84,7 @@ def test_help_is_grouped_and_tells_unit_and_default_of_every_flag(
     text = re.sub(r"\s+", " ", capsys.readouterr().out)
     assert [group for group in GROUPS if f" {group}: " not in text] == []
     for action in make_parser()._actions:
-        if not isinstance(action, argparse._HelpAction | ListPresets):
+        if not isinstance(action, argparse._HelpAction | ListPresets | ListAgents):
             assert "(default: " in (action.help or ""), action.option_strings
     for field in fields(Config):
         if field.metadata["unit"]:

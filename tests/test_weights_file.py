@@ -500,6 +500,81 @@ def test_file_of_ours_that_another_program_changed_is_read_as_one_without_a_chec
     assert_same_weights(into, saved)
 
 
+# ---------------------------------------------------------------- half precision
+
+
+def half(path: Path, of: keras.Model) -> None:
+    weights_file.save(path, of, "a run", half=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"normalization": "spectral"}, {"dueling": True, "noisy": True}],
+    ids=["plain", "spectral", "dueling and noisy"],
+)
+def test_half_precision_loads_as_the_weights_rounded_to_float16(
+    tmp_path: Path, options: dict
+) -> None:
+    saved, into = (nips_network(SHAPE, 3, seed, NetworkOptions(**options)) for seed in (1, 2))
+    half(tmp_path / "w.h5", saved)
+    weights_file.load(tmp_path / "w.h5", into)
+    for ours, theirs in zip(into.get_weights(), saved.get_weights(), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
+    assert weights_file.run_of(tmp_path / "w.h5") == "a run"
+
+
+def test_half_precision_changes_values_by_no_more_than_rounding(tmp_path: Path) -> None:
+    saved, into = network(1), network(2)
+    half(tmp_path / "w.h5", saved)
+    weights_file.load(tmp_path / "w.h5", into)
+    # A weight moves by 2**-11 of itself at most, in each of four layers.
+    largest = np.abs(values(saved)).max()
+    np.testing.assert_allclose(values(into), values(saved), rtol=0, atol=4 * 2**-11 * largest)
+    assert not np.array_equal(values(into), values(saved))
+
+
+def test_half_precision_halves_the_file_and_repeats(tmp_path: Path) -> None:
+    saved = nips_network((84, 84, 4), 4, 1)
+    weights_file.save(tmp_path / "whole.h5", saved)
+    for name in ("first.h5", "second.h5"):
+        half(tmp_path / name, saved)
+    sizes = [(tmp_path / name).stat().st_size for name in ("whole.h5", "first.h5")]
+    assert 0.49 < sizes[1] / sizes[0] < 0.51
+    assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "second.h5").read_bytes()
+
+
+@pytest.mark.parametrize("place", [8, 100, 20_000, -13, -1])
+def test_damage_to_half_precision_is_refused(
+    tmp_path: Path, loaded: keras.Model, place: int
+) -> None:
+    half(tmp_path / "w.h5", network(1))
+    damaged = bytearray((tmp_path / "w.h5").read_bytes())
+    damaged[place] ^= 0x01
+    (tmp_path / "w.h5").write_bytes(damaged)
+    assert "checksum does not match" in refusal(tmp_path / "w.h5", loaded)
+
+
+def test_half_precision_of_another_network_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
+    half(tmp_path / "w.h5", network(1, actions=6))
+    assert "it has 6 values for the actions" in refusal(tmp_path / "w.h5", loaded)
+    half(tmp_path / "w.h5", nature_network(SHAPE, 3, 1))
+    assert "--network" in refusal(tmp_path / "w.h5", loaded)
+
+
+@pytest.mark.parametrize("weight", [7e4, -7e4, np.inf, np.nan])
+def test_weight_beyond_half_precision_is_refused_and_nothing_written(
+    tmp_path: Path, weight: float
+) -> None:
+    saved = network(1)
+    weights = saved.get_weights()
+    weights[0][0, 0, 0, 0] = weight
+    saved.set_weights(weights)
+    with pytest.raises(WeightsError, match="beyond half precision"):
+        half(tmp_path / "w.h5", saved)
+    assert not list(tmp_path.iterdir())
+
+
 SAVE = """
 import sys
 from pathlib import Path
