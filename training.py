@@ -12,6 +12,7 @@ import numpy as np
 from agent import Agent, Update
 from checkpoint import State, prefixed, under
 from config import Config
+from diagnosis import Diagnosis
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import AtariEnvironments, FrameStack, History, Step
 from reward_log import Episode
@@ -111,6 +112,7 @@ class Training:
         self._sums_before = np.zeros((count, 5))
         self.dead_relus: float | None = None  # their share, as it was measured last
         self._dead_relus_step = -1  # when that was
+        self.diagnosis = Diagnosis(config)
 
     def pretrain(self) -> Iterator[int]:
         """Fills the memory up to `--pretrain` transitions, without learning.
@@ -205,6 +207,7 @@ class Training:
             "scores": list(self.scores),
             "dead relus": self.dead_relus,
             "dead relus step": self._dead_relus_step,
+            "diagnosis": self.diagnosis.get_state(),
             "is playing": self._is_playing,
         }
         arrays = {f"training/{name}": array.copy() for name, array in self._arrays.items()}
@@ -232,6 +235,7 @@ class Training:
         self.scores.extend(numbers["scores"])
         self.dead_relus = numbers["dead relus"]
         self._dead_relus_step = numbers["dead relus step"]
+        self.diagnosis.set_state(numbers["diagnosis"])
         for name, array in self._arrays.items():
             array[:] = arrays[f"training/{name}"]
         self._batches.set_state(attributes["batches"])
@@ -398,6 +402,7 @@ class Training:
                     only_action=self._only_action(int(index)),
                 )
             )
+            self.diagnosis.note(episodes[-1])
             self.episode += 1
             self.scores.append(float(self._scores[index]))
         for totals in (self._rewards, self._scores, self._lengths):
