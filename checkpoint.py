@@ -27,7 +27,7 @@ from errors import OneLineError
 from files import flush_folder
 from loan import end_loans
 
-VERSION = 2  # of what the files hold
+VERSION = 3  # of what the files hold
 RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 
