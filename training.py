@@ -214,11 +214,14 @@ class Training:
         self.loss = numbers["loss"]
         self._earlier_seconds = numbers["seconds"]
         self.scores.extend(numbers["scores"])
-        self.dead_relus = numbers["dead relus"]
-        self._dead_relus_step = numbers["dead relus step"]
-        self.diagnosis.set_state(numbers["diagnosis"])
+        if "diagnosis" in numbers:  # it is not where the checkpoint is of version 2
+            self.dead_relus = numbers["dead relus"]
+            self._dead_relus_step = numbers["dead relus step"]
+            self.diagnosis.set_state(numbers["diagnosis"])
         for name, array in self._arrays.items():
-            array[:] = arrays[f"training/{name}"]
+            saved = arrays[f"training/{name}"]
+            # In version 2 there is no sum of Q's spread, which is the last.
+            array[..., : saved.shape[-1]] = saved
         self._batches.set_state(attributes["batches"])
         self.agent.set_state(attributes["agent"], under("agent", arrays))
         frames = self._environments.set_state(
