@@ -13,8 +13,9 @@ from keras import ops
 
 import weights_file
 from batch import Batch
-from compiled import compiled_updates, compiled_values
+from compiled import compiled_dead_relus, compiled_updates, compiled_values
 from config import Config
+from dead_relus import DeadReLUs, relus_of
 from device_frames import DeviceFrames, has_gpu
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
@@ -31,6 +32,7 @@ class Update(NamedTuple):
     loss: float
     accuracy: float  # share of states whose greedy action the target leaves as it is
     mean_q: float  # mean value that the online network gave to the actions taken
+    q_spread: float  # deviation of its values over the states, mean of all actions
     td_errors: np.ndarray  # [B] float32, absolute
     gradient_norm: float  # of all gradients together, before any are shortened
 
@@ -82,6 +84,9 @@ class Agent:
             self._explorer = Actor(self.online, algorithm.distribution, seed + 1, noisy=True)
         self._greedy_values = compiled_values(self._greedy)
         self._explorer_values = compiled_values(self._explorer)
+        self._dead_relus = None
+        if relus_of(self.online):
+            self._dead_relus = compiled_dead_relus(DeadReLUs(self.online))
 
     def values(self, states: np.ndarray) -> np.ndarray:
         """Returns the online network's values, [n, A] float32, of states, [n, H, W, k] uint8."""
@@ -150,6 +155,23 @@ class Agent:
                 )
             updates.append(update)
         return updates
+
+    def dead_relus(self, batches: Batch, frames: DeviceFrames | None = None) -> float | None:
+        """Returns which share of the online network's ReLUs are dead, 0 to 1.
+
+        It takes as long as acting for a batch of states: too long to be done in each update.
+
+        Args:
+            batches: what was learnt from; the first B states s_tm1 are looked at.
+            frames: as in `learn`.
+
+        Returns:
+            The share of units that give 0 for all these states, see `DeadReLUs`; None where the
+            network has no ReLU.
+        """
+        if self._dead_relus is None:
+            return None
+        return self._dead_relus(batches.s_tm1[: self._batch_size], frames)
 
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""

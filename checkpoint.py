@@ -27,7 +27,8 @@ from errors import OneLineError
 from files import flush_folder
 from loan import end_loans
 
-VERSION = 2  # of what the files hold
+VERSION = 3  # of what the files hold
+OLDEST_VERSION = 2  # that can be read; it has no figures of Q's spread and of dead ReLUs
 RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 
@@ -89,10 +90,10 @@ def newest(folder: Path, with_memory: bool = True) -> tuple[Checkpoint | None, l
         try:
             with ArrayFile(path / "run", RUN_KIND) as file:
                 found = Checkpoint(path, file.attributes)
-            if found.version != VERSION:
+            if not OLDEST_VERSION <= found.version <= VERSION:
                 raise ArrayFileError(
-                    f"{path} is of format version {found.version}, and only version {VERSION} can "
-                    "be read"
+                    f"{path} is of format version {found.version}, and only versions "
+                    f"{OLDEST_VERSION} to {VERSION} can be read"
                 )
             if with_memory and found.memory_path:
                 with ArrayFile(found.memory_path, MEMORY_KIND):

@@ -1,4 +1,4 @@
-"""The learner's updates and the actor's values as compiled calls, on TensorFlow and on JAX.
+"""Updates, values and dead ReLUs as compiled calls, on TensorFlow and on JAX.
 
 One call makes several updates where the batches of all are there: what does not depend on the
 update before, such as the target network's values, then runs beside it, and Python runs once.
@@ -14,11 +14,13 @@ import numpy as np
 from keras import ops
 
 from batch import ALIGNMENT
+from dead_relus import DeadReLUs
 from device_frames import DeviceFrames, has_gpu, states_at
 from learner import Actor, Learner
 
 Arrays = dict[str, np.ndarray]
 Updates = Callable[[Arrays, DeviceFrames | None], Arrays]
+DeadShare = Callable[[np.ndarray, DeviceFrames | None], float]
 
 
 def compiled_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Updates:
@@ -39,6 +41,16 @@ def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from states, [n, H, W, k] uint8, to values, [n, A] float32."""
     make = _jax_values if keras.backend.backend() == "jax" else _tensorflow_values
     return make(actor)
+
+
+def compiled_dead_relus(dead_relus: DeadReLUs) -> DeadShare:
+    """Returns a function to the share of dead ReLUs from the states of a batch.
+
+    As a `Batch` has them: states, [B, H, W, k] uint8, or the places of their frames, [B, k] int32,
+    with the frames on the device that these are places in.
+    """
+    make = _jax_dead_relus if keras.backend.backend() == "jax" else _tensorflow_dead_relus
+    return make(dead_relus)
 
 
 def _with_states(batches: dict[str, Any], frames: Any) -> dict[str, Any]:
@@ -185,3 +197,30 @@ def _jax_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
         return np.asarray(outputs)
 
     return drawn_values
+
+
+def _tensorflow_dead_relus(dead_relus: DeadReLUs) -> DeadShare:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=has_gpu())
+    def share(states: Any, frames: Any) -> Any:
+        return dead_relus(states if frames is None else states_at(states, frames))
+
+    return lambda states, frames: float(
+        share(tf.constant(states), frames.array if frames else None)
+    )
+
+
+def _jax_dead_relus(dead_relus: DeadReLUs) -> DeadShare:
+    import jax
+
+    variables = dead_relus.variables
+
+    @jax.jit
+    def share(values: Any, states: Any, frames: Any) -> Any:
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
+            return dead_relus(states if frames is None else states_at(states, frames))
+
+    return lambda states, frames: float(
+        share([each.value for each in variables], states, frames.array if frames else None)
+    )

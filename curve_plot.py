@@ -32,6 +32,8 @@ Y_LABELS = {
     "loss": "loss of an update",
     "epsilon": "probability of a random action (ε)",
     "mean-q": "value that the network gives to its actions",
+    "q-spread": "standard deviation of a value over states",
+    "dead-relus": "share of dead ReLUs",
 }
 COLOURS = (
     *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"),

@@ -25,9 +25,18 @@ Y_COLUMNS = {
     "loss": "loss",
     "epsilon": "epsilon",
     "mean-q": "mean_q",
+    "q-spread": "q_spread",
+    "dead-relus": "dead_relus",
 }
 # What a log calls the fields that older ones lack.
-FIELDS = {"score": "Score", "mean_q": "Mean Q", "frames": "Frames", "seconds": "Seconds"}
+FIELDS = {
+    "score": "Score",
+    "mean_q": "Mean Q",
+    "q_spread": "Q Spread",
+    "dead_relus": "Dead ReLUs",
+    "frames": "Frames",
+    "seconds": "Seconds",
+}
 GRID = 1000  # points of the curve of a group
 SECONDS_IN_AN_HOUR = 3600
 

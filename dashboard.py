@@ -26,7 +26,7 @@ from run_logs import Group, Run
 from settings import GROUPS
 from settings import shown as setting_text
 
-CURVES = ("score", "reward", "loss", "mean-q", "epsilon")
+CURVES = ("score", "reward", "loss", "mean-q", "q-spread", "dead-relus", "epsilon")
 FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size
 LINE_HEIGHT = 0.2  # inches; of a line of the legend, which comes below
 RECENT_GAMES = 100

@@ -39,7 +39,7 @@ class Algorithm:
 def ask(
     network: keras.Model,
     states: Any,
-    random: keras.random.SeedGenerator,
+    random: keras.random.SeedGenerator | None,
     *,
     fractions: Any = None,
     noise_rows: Any = None,
@@ -50,7 +50,7 @@ def ask(
     Args:
         network: one of `networks.NETWORKS`.
         states: [B, H, W, k] uint8.
-        random: draws the noise.
+        random: draws the noise; None where there is none.
         fractions: [B, N] float32, the quantiles that are asked for; by default those to act by.
         noise_rows: how often noise is drawn: B, once for each state, 1 for all; None for no noise.
         training: whether the network is being trained on this.
@@ -120,7 +120,8 @@ class Learner(keras.Model):
         - "loss": the mean loss of the batch, weighted as in Schaul et al. 2016, section 3.4;
         - "td_errors": [B], absolute;
         - "accuracy": share of the states whose greedy action the targets leave as it is;
-        - "mean_q": mean value of the actions taken.
+        - "mean_q": mean value of the actions taken;
+        - "q_spread": standard deviation of an action's values over the states, mean of all actions.
         """
         distribution = self.algorithm.distribution
         states, a_tm1 = batch["s_tm1"], batch["a_tm1"]
@@ -146,6 +147,7 @@ class Learner(keras.Model):
             "td_errors": td_errors,
             "accuracy": ops.mean(ops.cast(kept, "float32")),
             "mean_q": ops.mean(q_a_tm1),
+            "q_spread": ops.mean(ops.std(q_tm1, axis=0)),
         }
 
     def _targets(self, batch: dict[str, Any]) -> tuple[Any, Any]:

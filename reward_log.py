@@ -3,9 +3,10 @@
 A run appends one line to `<env id>_log.txt` at the end of each episode:
 
     Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705 Loss: 0.00306275 Acc: 0.875
-    Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3
+    Score: -21.0 Length: 255 Mean Q: 0.0132 Q Spread: 0.0205 Dead ReLUs: 0.125 Frames: 1020
+    Seconds: 12.3
 
-(here broken in two). The first six fields are those of the logs that other programs already read;
+(here broken in three). The first six fields are those of the logs that other programs already read;
 the others follow them and may be missing. `Only Action: FIRE` stands before `Seconds` where the
 agent took no other action in the whole game. To write:
 
@@ -52,6 +53,10 @@ class Episode:
         length: steps of this episode alone.
         mean_q: mean over the episode's updates of the online network's values of the actions
             taken.
+        q_spread: standard deviation of an action's values over the states of a batch, mean of all
+            actions and of the episode's updates; None where there was no update.
+        dead_relus: share of the units whose ReLU gives 0 for all states of a batch, 0 to 1, as it
+            was measured last; None before that.
         frames: emulator frames of the whole run.
         only_action: name of the action, in letters and underscores, where the agent took the same
             one for the whole game.
@@ -67,6 +72,8 @@ class Episode:
     score: float | None = None
     length: int | None = None
     mean_q: float | None = None
+    q_spread: float | None = None
+    dead_relus: float | None = None
     frames: int | None = None
     only_action: str | None = None
     seconds: float | None = None
@@ -83,6 +90,8 @@ _FIELDS: tuple[tuple[str, type[int] | type[float] | type[str], bool], ...] = (
     ("Score", float, True),
     ("Length", int, True),
     ("Mean Q", float, True),
+    ("Q Spread", float, True),
+    ("Dead ReLUs", float, True),
     ("Frames", int, True),
     ("Only Action", str, True),
     ("Seconds", float, True),
@@ -147,7 +156,7 @@ def parse_episode(line: str) -> Episode | None:
         return None
     # Written out, because a loop over the fields takes three times as long.
     number, reward, steps, epsilon, loss, accuracy, *optional = match.groups()
-    score, length, mean_q, frames, only_action, seconds = optional
+    score, length, mean_q, q_spread, dead_relus, frames, only_action, seconds = optional
     return Episode(
         int(number),
         float(reward),
@@ -158,6 +167,8 @@ def parse_episode(line: str) -> Episode | None:
         float(score) if score else None,
         int(length) if length else None,
         float(mean_q) if mean_q else None,
+        float(q_spread) if q_spread else None,
+        float(dead_relus) if dead_relus else None,
         int(frames) if frames else None,
         only_action,
         float(seconds) if seconds else None,

@@ -25,7 +25,7 @@ from reward_log import shown
 PROGRAM = "reward_visualizer.py"
 FORMATS = ("png", "svg", "pdf")
 X_AXES = ("steps", "episodes", "frames", "hours")
-Y_AXES = ("score", "reward", "loss", "epsilon", "mean-q")
+Y_AXES = ("score", "reward", "loss", "epsilon", "mean-q", "q-spread", "dead-relus")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -96,6 +96,8 @@ class RunLoop:
                         progress.say(_status(training, episode))
                     score = f"mean score {np.mean(training.scores):.1f}"
                     number = [f"episode {episode.number:,}"]
+                if episodes:
+                    self._say_what_hinders_it(progress)
                 if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
                     files.save_weights()
                 self._evaluate_if_due(progress)
@@ -114,6 +116,12 @@ class RunLoop:
         if evaluations.evaluate(training.step, training.seconds, self._is_stopped):
             progress.say(evaluations.all[-1].line())
             self._files.save_evaluation()
+
+    def _say_what_hinders_it(self, progress: Progress) -> None:
+        """Says what shows that the run does not learn, if something does."""
+        training = self._training
+        for line in training.diagnosis.news(training.step, training.phase == "exploring"):
+            progress.say(line)
 
     def _warn_of_short_memory(self, progress: Progress) -> None:
         """Says that the memory holds less than was asked for, if it does."""

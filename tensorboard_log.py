@@ -33,7 +33,7 @@ FILE_VERSION = "brain.Event:2"
 TEXT_PLUGIN = "text"
 COLOURS = 3  # channels of a video's pictures
 # Means of updates by the names of their curves, in the order of `_sums` after their number.
-MEANS = ("loss", "mean_q", "td_error", "gradient_norm")
+MEANS = ("loss", "mean_q", "q_spread", "td_error", "gradient_norm")
 
 
 class TensorBoardLog:
@@ -67,7 +67,8 @@ class TensorBoardLog:
         """Takes in what an update found."""
         self._updates += 1
         td_error = float(update.td_errors.mean())
-        self._sums += 1, update.loss, update.mean_q, td_error, update.gradient_norm
+        figures = update.loss, update.mean_q, update.q_spread, td_error, update.gradient_norm
+        self._sums += 1, *figures
 
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Adds episodes that have ended."""
@@ -111,7 +112,8 @@ class TensorBoardLog:
             means = {name: total / count for name, total in zip(MEANS, sums, strict=True)}
             self._add_scalars("learning", means, step)
         self._sums[:] = 0
-        self._add_scalars("learning", {"epsilon": training.epsilon}, step)
+        others = {"epsilon": training.epsilon, "dead_relus": training.dead_relus}
+        self._add_scalars("learning", others, step)
         memory = training.memory
         self._add_scalars("memory", {"filled": len(memory) / memory.capacity}, step)
         started, first_step, first_update = self._clock

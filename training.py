@@ -12,6 +12,7 @@ import numpy as np
 from agent import Agent, Update
 from checkpoint import State, prefixed, under
 from config import Config
+from diagnosis import Diagnosis
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import AtariEnvironments, FrameStack, History, Step
 from reward_log import Episode
@@ -19,6 +20,7 @@ from schedules import LinearSchedule, make_horizon
 
 COPY = 0  # of the online to the target network, in place of a number of updates
 RECENT_GAMES = 100  # whose mean score is shown
+DEAD_RELUS_EVERY = 10_000  # steps from one measurement of the dead ReLUs to the next
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,13 @@ class Training:
         self._lengths = np.zeros(count, np.int64)
         self._first_actions = np.zeros(count, np.int64)
         self._same_action = np.zeros(count, bool)  # none but the first has been taken
-        # Sums over all updates: their number, loss, accuracy and mean Q; and what they were when
-        # each environment's episode began, so that the difference is the episode's.
-        self._sums = np.zeros(4)
-        self._sums_before = np.zeros((count, 4))
+        # Sums over all updates: their number, loss, accuracy, mean Q and its spread; and what they
+        # were when each environment's episode began, so that the difference is the episode's.
+        self._sums = np.zeros(5)
+        self._sums_before = np.zeros((count, 5))
+        self.dead_relus: float | None = None  # their share, as it was measured last
+        self._dead_relus_step = -1  # when that was
+        self.diagnosis = Diagnosis(config)
 
     def pretrain(self) -> Iterator[int]:
         """Fills the memory up to `--pretrain` transitions, without learning.
@@ -181,6 +186,9 @@ class Training:
             "loss": self.loss,
             "seconds": self.seconds,
             "scores": list(self.scores),
+            "dead relus": self.dead_relus,
+            "dead relus step": self._dead_relus_step,
+            "diagnosis": self.diagnosis.get_state(),
             "is playing": self._is_playing,
         }
         arrays = {f"training/{name}": array.copy() for name, array in self._arrays.items()}
@@ -206,8 +214,14 @@ class Training:
         self.loss = numbers["loss"]
         self._earlier_seconds = numbers["seconds"]
         self.scores.extend(numbers["scores"])
+        if "diagnosis" in numbers:  # it is not where the checkpoint is of version 2
+            self.dead_relus = numbers["dead relus"]
+            self._dead_relus_step = numbers["dead relus step"]
+            self.diagnosis.set_state(numbers["diagnosis"])
         for name, array in self._arrays.items():
-            array[:] = arrays[f"training/{name}"]
+            saved = arrays[f"training/{name}"]
+            # In version 2 there is no sum of Q's spread, which is the last.
+            array[..., : saved.shape[-1]] = saved
         self._batches.set_state(attributes["batches"])
         self.agent.set_state(attributes["agent"], under("agent", arrays))
         frames = self._environments.set_state(
@@ -328,12 +342,15 @@ class Training:
         batches = self._batches.take(importance, updates, following, horizon)
         made = self.agent.learn(batches, self.memory.device_frames)
         for update in made:
-            self._sums += 1, update.loss, update.accuracy, update.mean_q
+            self._sums += 1, update.loss, update.accuracy, update.mean_q, update.q_spread
             self.loss = update.loss
             if self.after_update:
                 self.after_update(update)
         td_errors = np.concatenate([update.td_errors for update in made])
         self._batches.update_priorities(batches.indices, td_errors)
+        if self.step // DEAD_RELUS_EVERY > self._dead_relus_step // DEAD_RELUS_EVERY:
+            self.dead_relus = self.agent.dead_relus(batches, self.memory.device_frames)
+            self._dead_relus_step = self.step
 
     def _can_learn(self) -> bool:
         return len(self.memory) >= self._config.batch and self.memory.can_sample
@@ -350,7 +367,8 @@ class Training:
         episodes = []
         for index in np.flatnonzero(step.ends):
             updates, *sums = self._sums - self._sums_before[index]
-            loss, accuracy, mean_q = (round(total / max(1, updates), 8) for total in sums)
+            means = (round(total / max(1, updates), 8) for total in sums)
+            loss, accuracy, mean_q, q_spread = means
             episodes.append(
                 Episode(
                     number=self.episode,
@@ -362,11 +380,15 @@ class Training:
                     score=float(self._scores[index]),
                     length=int(self._lengths[index]),
                     mean_q=mean_q,
+                    # Without an update there is none, and 0 would say that all states are alike.
+                    q_spread=q_spread if updates else None,
+                    dead_relus=None if self.dead_relus is None else round(self.dead_relus, 8),
                     frames=self.step * self._config.frame_skip,
                     seconds=round(self.seconds, 1),
                     only_action=self._only_action(int(index)),
                 )
             )
+            self.diagnosis.note(episodes[-1])
             self.episode += 1
             self.scores.append(float(self._scores[index]))
         for totals in (self._rewards, self._scores, self._lengths):

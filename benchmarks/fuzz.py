@@ -39,7 +39,8 @@ from settings import ConfigError
 FOLDER = Path(tempfile.mkdtemp())
 LINE = (
     "Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705 Loss: 0.00306275 Acc: 0.875 "
-    "Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Only Action: FIRE Seconds: 12.3\n"
+    "Score: -21.0 Length: 255 Mean Q: 0.0132 Q Spread: 0.02 Dead ReLUs: 0.125 "
+    "Frames: 1020 Only Action: FIRE Seconds: 12.3\n"
 )
 PIECES = [*LINE.replace("\n", " \n").split(" "), " ", "\n", "\r\n", "nan", "1e999", "-", "9" * 30]
 

@@ -60,7 +60,7 @@ def write_log(path: Path, episodes: int) -> None:
                 format_episode(
                     Episode(
                         number, score, steps, epsilon, loss, accuracy, score, length, mean_q,
-                        frames, action, seconds,
+                        frames=frames, only_action=action, seconds=seconds,
                     )
                 )
                 + "\n"

@@ -65,6 +65,7 @@ class OnePassLearner(Learner):
             "td_errors": ops.abs(td_errors),
             "accuracy": ops.zeros(()),
             "mean_q": ops.mean(taken),
+            "q_spread": ops.mean(ops.std(q_tm1, axis=0)),
         }
 
 

@@ -52,11 +52,12 @@ def course(memory: ReplayMemory, steps: int, seed: int = 0) -> list[bytes]:
 
 
 def learnt(memory: ReplayMemory, agent: Agent) -> list[np.ndarray]:
-    """Returns weights after two calls that make two updates each."""
+    """Returns weights after two calls that make two updates each, and the share of dead ReLUs."""
     for seed in range(2):
         batches = memory.sample(2 * BATCH, np.random.default_rng(seed))
         agent.learn(batches, memory.device_frames)
-    return agent.online.get_weights()
+    share = agent.dead_relus(batches, memory.device_frames)
+    return [*agent.online.get_weights(), np.array(share)]
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ def episode(number: int, score: float | None = None, **fields: object) -> Episod
     known = Episode(number, -21.0, steps, 1 - steps / 10_000, 0.01, 0.9)
     if score is not None:
         known = dataclasses.replace(
-            known, reward=score, score=score, length=STEPS, mean_q=0.5, frames=4 * steps,
-            seconds=steps / 10,
+            known, reward=score, score=score, length=STEPS, mean_q=0.5, q_spread=0.2,
+            dead_relus=0.1, frames=4 * steps, seconds=steps / 10,
         )  # fmt: skip
     return dataclasses.replace(known, **fields)  # type: ignore[arg-type]
 

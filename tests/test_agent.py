@@ -71,6 +71,8 @@ def test_double_dqn_update_is_what_it_is_by_hand() -> None:
     # The first target leaves action 1 the best, the second makes action 0 the best; Q is 1 and 4.
     assert found["accuracy"] == 0.5
     assert found["mean_q"] == 2.5
+    # Q of the first action is 1 and 2, of the second 2 and 4: deviations of 0.5 and 1.
+    assert found["q_spread"] == pytest.approx(0.75)
 
 
 def test_plain_dqn_update_is_what_it_is_by_hand() -> None:

@@ -89,7 +89,11 @@ def test_x_axes_are_those_of_the_log(x: str, values: list[float], run: Run) -> N
 
 
 @pytest.mark.parametrize(
-    ("y", "value"), [("reward", 6.0), ("loss", 0.01), ("epsilon", 0.97), ("mean-q", 0.5)]
+    ("y", "value"),
+    [
+        *(("reward", 6.0), ("loss", 0.01), ("epsilon", 0.97), ("mean-q", 0.5)),
+        *(("q-spread", 0.2), ("dead-relus", 0.1)),
+    ],
 )
 def test_y_axes_are_those_of_the_log(y: str, value: float, run: Run) -> None:
     assert curve_of(run, "steps", y, 1).y[-1] == pytest.approx(value)
@@ -128,6 +132,8 @@ def test_runs_in_one_log_count_all_axes_on(tmp_path: Path) -> None:
     [
         ("steps", "score", "no values of Score: --y reward"),
         ("steps", "mean-q", "no values of Mean Q: --y reward"),
+        ("steps", "q-spread", "no values of Q Spread: --y reward"),
+        ("steps", "dead-relus", "no values of Dead ReLUs: --y reward"),
         ("frames", "loss", "no values of Frames: --x steps"),
         ("hours", "loss", "no values of Seconds: --x steps"),
     ],

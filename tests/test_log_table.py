@@ -22,11 +22,14 @@ EPISODES = st.builds(
     number=COUNTS, reward=ANY_FLOATS | PLAIN_FLOATS, steps=COUNTS, epsilon=PLAIN_FLOATS,
     loss=PLAIN_FLOATS, accuracy=PLAIN_FLOATS, score=st.none() | PLAIN_FLOATS,
     length=st.none() | COUNTS, mean_q=st.none() | PLAIN_FLOATS | ANY_FLOATS,
+    q_spread=st.none() | PLAIN_FLOATS, dead_relus=st.none() | PLAIN_FLOATS,
     frames=st.none() | COUNTS, only_action=st.sampled_from([None, "FIRE", "UP_e"]),
     seconds=st.none() | PLAIN_FLOATS,
 )  # fmt: skip
 LINES = EPISODES.map(format_episode).map(str.encode)
-PLAIN = format_episode(Episode(7, -21.0, 6784, 0.93, 0.04, 0.4, -21.0, 848, -0.4, 27136, None, 40))
+PLAIN = format_episode(
+    Episode(7, -21.0, 6784, 0.93, 0.04, 0.4, -21.0, 848, -0.4, 0.02, 0.1, 27136, None, 40)
+)
 ODD = [
     *("", " ", "hello", "Episode: 1 Rew", "\r", "\x1c", "é", "Episode: ٣", "0", "-"),
     *(PLAIN + "\r", f"  {PLAIN}\t", f"\x1c{PLAIN}\x1f", PLAIN.replace(": ", ":")),

@@ -14,11 +14,12 @@ from outcomes import assert_same, outcome
 from parted_runs import go_on, interrupted
 
 import checkpoint as checkpoints
-from array_file import ArrayFile
+from array_file import ArrayFile, save
 from checkpoint import Checkpoint, CheckpointError, newest
 from config import Config, ConfigError
 from cores import chosen_environments
 from dqn_atari import main, make_config
+from presets import PLAIN
 from resuming import find_checkpoint
 from reward_log import RewardLog, cut_back, read_log
 from run import assemble, make_evaluations, train
@@ -321,15 +322,40 @@ def test_any_damaged_byte_of_a_checkpoint_is_found(half: Path) -> None:
     assert newest(folder)[0]
 
 
-@pytest.mark.parametrize("version", [checkpoints.VERSION - 1, checkpoints.VERSION + 1])
+@pytest.mark.parametrize(("oldest", "newest"), [(1, 2), (4, 5)])
 def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
-    half: Path, monkeypatch: pytest.MonkeyPatch, version: int
+    half: Path, monkeypatch: pytest.MonkeyPatch, oldest: int, newest: int
 ) -> None:
-    written = checkpoints.VERSION
-    monkeypatch.setattr(checkpoints, "VERSION", version)
-    expected = rf"000002 is of format version {written}, and only version {version} can be read"
+    monkeypatch.setattr(checkpoints, "VERSION", newest)
+    monkeypatch.setattr(checkpoints, "OLDEST_VERSION", oldest)
+    expected = rf"000002 is of format version 3, and only versions {oldest} to {newest} can be read"
     with pytest.raises(CheckpointError, match=expected):
         find_checkpoint(given(half))
+
+
+def test_a_checkpoint_of_version_2_goes_on_with_what_the_settings_were_then(tmp_path: Path) -> None:
+    settings = {**PLAIN, **SMALL}
+    whole, config = (Config(**settings, out=str(tmp_path / name)) for name in ("whole", "parted"))
+    assert train(whole) == 0
+    Path(config.out).mkdir()
+    interrupted(config, 800)
+    file = max(config.checkpoint_path.iterdir()) / "run"
+    with ArrayFile(file, "run") as opened:
+        attributes = {**opened.attributes, "version": 2}
+        arrays = {name: opened.read(name) for name in opened.names}
+    for name in ("dead relus", "dead relus step", "diagnosis"):
+        del attributes["training"][name]
+    # Nor were there these settings.
+    newer = {"n_step_start", "gamma_start", "hidden_biases", "initializer", "value_scale"}
+    for name in newer:
+        del attributes["settings"][name]
+    for name in ("sums", "sums before"):
+        arrays[f"training/{name}"] = arrays[f"training/{name}"][..., :4]
+    save(file, "run", attributes, arrays)
+    assert go_on(config) == 0
+    (_, arrays), (_, whole_arrays) = outcome(Path(config.out)), outcome(Path(whole.out))
+    for name, array in whole_arrays.items():
+        np.testing.assert_array_equal(arrays[name], array)
 
 
 def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -> None:
@@ -338,8 +364,6 @@ def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -
         attributes = file.attributes
         arrays = {name: file.read(name) for name in file.names}
     arrays["environments/actions"][:] = 0  # as if the actions meant something else
-    from array_file import save
-
     save(folder / "run", "run", attributes, arrays)
     found = find_checkpoint(given(half))
     config, _ = make_config(given(half), found)

@@ -34,10 +34,23 @@ ORIGINAL = (
 )
 OURS = (
     "Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705 Loss: 0.00306275 Acc: 0.875 "
-    "Score: -21.0 Length: 255 Mean Q: 0.0132 Frames: 1020 Seconds: 12.3"
+    "Score: -21.0 Length: 255 Mean Q: 0.0132 Q Spread: 0.0205 Dead ReLUs: 0.125 Frames: 1020 "
+    "Seconds: 12.3"
 )
 EPISODE = Episode(
-    0, -28.0, 255, 0.9997705, 0.00306275, 0.875, -21.0, 255, 0.0132, 1020, seconds=12.3
+    0,
+    -28.0,
+    255,
+    0.9997705,
+    0.00306275,
+    0.875,
+    -21.0,
+    255,
+    0.0132,
+    0.0205,
+    0.125,
+    1020,
+    seconds=12.3,
 )
 
 counts = st.integers(0, 10**18 - 1)
@@ -46,7 +59,10 @@ actions = st.text(ascii_letters + "_", min_size=1)
 episodes = st.builds(
     Episode,
     *(counts, numbers, counts, numbers, numbers, numbers),
-    *(st.none() | kind for kind in (numbers, counts, numbers, counts, actions, numbers)),
+    *(
+        st.none() | kind
+        for kind in (numbers, counts, numbers, numbers, numbers, counts, actions, numbers)
+    ),
 )
 
 
@@ -64,6 +80,12 @@ def test_line_is_exactly_the_documented_one() -> None:
 
 def test_documented_line_is_read() -> None:
     assert parse_episode(OURS) == EPISODE
+
+
+def test_line_of_before_the_spread_and_the_dead_relus_is_read_without_them() -> None:
+    before = OURS.replace(" Q Spread: 0.0205 Dead ReLUs: 0.125", "")
+    assert parse_episode(before) == replace(EPISODE, q_spread=None, dead_relus=None)
+    assert format_episode(parse_episode(before) or EPISODE) == before
 
 
 def test_only_action_stands_before_the_seconds() -> None:

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 3, "eval_every": 800, "eval_episodes": 1, "eval_epsilon": 0.5, "progress": False,
     "tensorboard": True,
 }  # fmt: skip
-MEANS = ("loss", "mean_q", "td_error", "gradient_norm")
+MEANS = ("loss", "mean_q", "q_spread", "td_error", "gradient_norm")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,10 @@ def test_episodes_and_evaluations_are_those_of_the_log(run: Config) -> None:
 
 def test_the_course_of_learning_is_shown_every_thousand_steps(run: Config) -> None:
     shown = curves(run.tensorboard_path)
-    for name in (*(f"learning/{each}" for each in (*MEANS, "epsilon")), "memory/filled"):
+    for name in (
+        *(f"learning/{each}" for each in (*MEANS, "epsilon", "dead_relus")),
+        "memory/filled",
+    ):
         assert [step for step, _ in shown[name]] == [1_000], name
     assert shown["learning/epsilon"][0][1] == pytest.approx(0.51392)  # of the last of these steps
     assert shown["memory/filled"][0][1] == pytest.approx(0.552)

@@ -66,6 +66,8 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "losses": [update.loss for update in made],
         "td_errors": [update.td_errors.tolist() for update in made],
         "mean_q": [update.mean_q for update in made],
+        "q_spread": [update.q_spread for update in made],
+        "dead_relus": agent.dead_relus(batch),
         "values": agent.values(batch.s_tm1).tolist(),
     }
 
