@@ -1,13 +1,14 @@
 """Measures one update of each option and of each preset, relative to plain DQN.
 
     python3 benchmarks/algorithms.py
-    python3 benchmarks/algorithms.py --only "plain DQN" --only rainbow --rounds 5
+    python3 benchmarks/algorithms.py --only "--preset rainbow" --rounds 5
+    python3 benchmarks/algorithms.py --only "--normalization whole" --batch 64 --precision bfloat16
 
 All agents are in one process and take turns, so that a machine whose speed drifts is the same for
 all; the ratio is the median over the rounds of an agent's time to that of plain DQN in the same
 round. States are of random pixels, 84×84×4, and there are 6 actions, as in Pong and in Space
-Invaders. The options are added to plain DQN with the network of 2013; "nature" and "impala" are
-plain DQN with that network.
+Invaders. The options are added to plain DQN with the network of 2013, batches of 32 and float32,
+unless another size or precision is given; "nature" and "impala" are plain DQN with that network.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from batch import Batch
 from config import Config
 from loading import loading_libraries
 from preprocessing import state_shape
+from presets import PLAIN as PLAIN_SETTINGS
 from presets import PRESETS
 from random_batches import ACTIONS, random_batch
 
@@ -53,6 +55,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--optimizer rmsprop --rmsprop-centered": {"optimizer": "rmsprop", "rmsprop_centered": True},
     "--gradient-clip 10": {"gradient_clip": 10.0},
     "--target-averaging 0.005": {"target_averaging": 0.005},
+    "--no-hidden-biases": {"hidden_biases": False},
+    "--normalization whole": {"normalization": "whole"},
+    "--normalization whole --no-hidden-biases": {"normalization": "whole", "hidden_biases": False},
     "--normalization layer": {"normalization": "layer"},
     "--normalization spectral": {"normalization": "spectral"},
     "--network-width 2": {"network_width": 2},
@@ -61,9 +66,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def contenders(only: list[str] | None) -> dict[str, Config]:
-    """Returns the settings of what is measured, plain DQN first."""
-    configs = {name: Config(**{"double": False, **options}) for name, options in OPTIONS.items()}
+def contenders(only: list[str] | None, common: dict[str, Any]) -> dict[str, Config]:
+    """Returns the settings of what is measured, plain DQN first.
+
+    Args:
+        only: names; None for all.
+        common: settings of plain DQN and of all options.
+    """
+    plain = {**PLAIN_SETTINGS, "double": False, **common}
+    configs = {name: Config(**{**plain, **options}) for name, options in OPTIONS.items()}
     configs |= {f"--preset {name}": Config(**preset.settings) for name, preset in PRESETS.items()}
     return {name: each for name, each in configs.items() if only is None or name in [PLAIN, *only]}
 
@@ -84,10 +95,13 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15, metavar="N")
     parser.add_argument("--updates", type=int, default=5, metavar="N", help="in each round")
+    parser.add_argument("--batch", type=int, default=32, metavar="N")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
+    common = {"batch": options.batch, "precision": options.precision}
     rng = np.random.default_rng(1)
     agents = {}
-    for name, config in contenders(options.only).items():
+    for name, config in contenders(options.only, common).items():
         shape = state_shape(config.screen, config.frame_stack_size)
         agent, batch = make_agent(config, shape, ACTIONS, rng), random_batch(config.batch, shape)
         milliseconds(agent, batch, 2)  # compiles

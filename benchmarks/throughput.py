@@ -30,10 +30,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from presets import PLAIN
+
 GAME = "PongNoFrameskip-v4"
 # Before the first update the memory learns how to pack frames, once in a run.
 MEMORY, FIRST_UPDATE, WARM_UP, EPSILON = 100_000, 5_000, 500, 0.1
-PEERS = {"network": "nature", "double": False, "n_step": 1, "batch": 32, "train_every": 4}
+PEERS = {
+    **PLAIN,
+    "pretrain": FIRST_UPDATE,
+    "network": "nature",
+    "double": False,
+    "n_step": 1,
+    "batch": 32,
+    "train_every": 4,
+}
 GROWTH: dict[str, tuple[Any, ...]] = {
     "envs": (1, 2, 4, 8, 16, 32),
     "batch": (32, 64, 128, 256, 512),
@@ -145,7 +155,9 @@ CONTENDERS: dict[str, Callable[[int], float]] = {
     "Stable-Baselines3, peers' setting": stable_baselines3,
     "ours, peers' setting": lambda steps: ours(steps, **PEERS),
     "ours, peers' setting, 1 environment": lambda steps: ours(steps, envs=1, **PEERS),
-    "ours, peers' setting, bfloat16": lambda steps: ours(steps, precision="bfloat16", **PEERS),
+    "ours, peers' setting, bfloat16": lambda steps: ours(
+        steps, **{**PEERS, "precision": "bfloat16"}
+    ),
     "ours, our defaults": lambda steps: ours(steps),
     "ours, our defaults, bfloat16": lambda steps: ours(steps, precision="bfloat16"),
     "ours, unpacked frames": lambda steps: ours(steps, frame_codec="none"),
