@@ -71,8 +71,6 @@ def test_double_dqn_update_is_what_it_is_by_hand() -> None:
     # The first target leaves action 1 the best, the second makes action 0 the best; Q is 1 and 4.
     assert found["accuracy"] == 0.5
     assert found["mean_q"] == 2.5
-    # Q of the first action is 1 and 2, of the second 2 and 4: deviations of 0.5 and 1.
-    assert found["q_spread"] == pytest.approx(0.75)
 
 
 def test_plain_dqn_update_is_what_it_is_by_hand() -> None:
@@ -81,6 +79,23 @@ def test_plain_dqn_update_is_what_it_is_by_hand() -> None:
     np.testing.assert_allclose(found["td_errors"], [2.5, 5])
     assert found["loss"] == pytest.approx((2 + 4.5) / 2)
     np.testing.assert_allclose(learner.online.get_weights()[0], [[1.05, 1.9]], rtol=1e-6)
+
+
+def test_spread_is_that_over_the_states_of_each_action() -> None:
+    learner = Learner(tiny_network([1, -2]), tiny_network([3, 1]), Algorithm(Mean(huber)))
+    states = np.array([1, 5], np.float32).reshape(2, 1, 1, 1)
+    found = learner(
+        {
+            "s_tm1": states,
+            "a_tm1": np.array([0, 0], np.int32),
+            "r_t": np.zeros(2, np.float32),
+            "discount_t": np.zeros(2, np.float32),
+            "s_t": states,
+            "weights": np.ones(2, np.float32),
+        }
+    )
+    # Q of the first action is 1 and 5, of the second -2 and -10: deviations of 2 and 4.
+    assert float(found["q_spread"]) == pytest.approx(3)
 
 
 def test_importance_weights_weigh_loss_and_gradient_but_not_the_td_errors() -> None:
