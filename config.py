@@ -83,7 +83,7 @@ class Config(RunPaths):
         help="what a lost life costs with --life-loss penalty",
     )  # fmt: skip
     nothing: int = setting(
-        30, "-n", "--nothing", group="environment", unit="steps", low=0, high=27_000,
+        0, "-n", "--nothing", group="environment", unit="steps", low=0, high=27_000,
         help="no-ops allowed at the start of an episode or life; one more costs -1 and ends the "
         "episode; 0 allows any number",
     )  # fmt: skip
@@ -105,7 +105,7 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     pretrain: int = setting(
-        20_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
+        10_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
         help="gathered before training starts: at random, or with --continue by the loaded "
         "network; no more than the memory holds",
     )  # fmt: skip
@@ -143,11 +143,11 @@ class Config(RunPaths):
         help="games after which the run ends, if it has not by --steps; 0 for no limit",
     )  # fmt: skip
     batch: int = setting(
-        32, "-b", "--batch", group="learning", unit="transitions", low=1, high=65_536,
+        64, "-b", "--batch", group="learning", unit="transitions", low=1, high=65_536,
         help="transitions in the batch of an update",
     )  # fmt: skip
     train_every: int = setting(
-        4, "--train-every", group="learning", unit="steps", low=1, high=10**6,
+        8, "--train-every", group="learning", unit="steps", low=1, high=10**6,
         help="steps (or games, see --count-by) from one time of --updates to the next",
     )  # fmt: skip
     gamma: float = setting(
@@ -161,7 +161,7 @@ class Config(RunPaths):
         "(default: as --gamma)",
     )  # fmt: skip
     update: int = setting(
-        1_000, "-u", "--update", group="learning", unit="steps", low=1, high=10**9,
+        2_000, "-u", "--update", group="learning", unit="steps", low=1, high=10**9,
         help="steps (or games, see --count-by) between copies of the online to the target network",
     )  # fmt: skip
     target_averaging: float = setting(
@@ -173,7 +173,7 @@ class Config(RunPaths):
         help="updates made each time",
     )  # fmt: skip
     learning_rate: float = setting(
-        1e-4, "--learning-rate", group="learning", unit="per update", low=1e-9, high=1.0,
+        4e-4, "--learning-rate", group="learning", unit="per update", low=1e-9, high=1.0,
         help="step size of the optimiser",
     )  # fmt: skip
     optimizer: str = setting(
@@ -208,7 +208,7 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     gradient_clip: float = setting(
-        0.0, "--gradient-clip", group="learning", low=0.0, high=1e9,
+        10.0, "--gradient-clip", group="learning", low=0.0, high=1e9,
         help="norm of all gradients together that longer ones are shortened to; 0 for none",
     )  # fmt: skip
     loss: str = setting(
@@ -256,24 +256,24 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     normalization: str = setting(
-        "none", "--normalization", group="network", choices=("none", "whole", "layer", "spectral"),
+        "whole", "--normalization", group="network", choices=("none", "whole", "layer", "spectral"),
         help="of the outputs of each layer, all together (whole) or at each place (layer), or of "
         "the kernels of convolutions (spectral); in the impala network of its residual blocks",
         fixed=True,
     )  # fmt: skip
     hidden_biases: bool = setting(
-        True, "--hidden-biases", group="network",
+        False, "--hidden-biases", group="network",
         help="let the layers before the values have biases",
         fixed=True,
     )  # fmt: skip
     initializer: str = setting(
-        "glorot", "--initializer", group="network", choices=("glorot", "lecun", "he"),
+        "lecun", "--initializer", group="network", choices=("glorot", "lecun", "he"),
         help="who says how large first weights are: Glorot and Bengio 2010, LeCun et al. 1998, or "
         "He et al. 2015",
         fixed=True,
     )  # fmt: skip
     value_scale: float = setting(
-        1.0, "--value-scale", group="network", low=1e-6, high=1e3,
+        0.1, "--value-scale", group="network", low=1e-6, high=1e3,
         help="times the first weights of the values, where these are not noisy",
         fixed=True,
     )  # fmt: skip
@@ -325,7 +325,7 @@ class Config(RunPaths):
         help="epsilon from the last step of the decay on",
     )  # fmt: skip
     explore_steps: int = setting(
-        100_000, "-exs", "--exploresteps", group="exploration", unit="steps", low=1, high=10**12,
+        30_000, "-exs", "--exploresteps", group="exploration", unit="steps", low=1, high=10**12,
         help="length of the linear decay of epsilon, in steps or games, see --count-by",
     )  # fmt: skip
 

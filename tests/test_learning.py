@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "memory": 8_000,
     "pretrain": 1_000,
     "steps": 4_800,
+    "batch": 32,
     "train_every": 8,
     "update": 400,
     "learning_rate": 1e-3,
