@@ -24,34 +24,46 @@ RECIPES: dict[str, dict[str, Any]] = {
     PEER: {},
     # How much is acted before the network changes: the more at once, the older what acts.
     "8 environments": {"envs": 8},
+    "16 environments": {"envs": 16},
     "32 environments": {"envs": 32},
+    "64 environments": {"envs": 64},
+    # Samples that are learnt from for each step, with a target network as old in updates.
+    "4 samples a step": {"train_every": 16, "update": 4_000},
+    "8 samples a step": {"train_every": 8, "update": 2_000},
+    "16 samples a step": {"train_every": 4, "update": 1_000},
     # How far each update goes, and how many samples it is of.
-    "batch 32": {"batch": 32},
-    "batch 64": {"batch": 64},
-    "rate 1e-4": {"learning_rate": 1e-4},
+    "batch 32, rate 2.5e-4": {"batch": 32, "train_every": 4, "learning_rate": 2.5e-4},
+    "batch 128": {"batch": 128, "train_every": 16},
     "rate 2.5e-4": {"learning_rate": 2.5e-4},
-    "rate 5e-4": {"learning_rate": 5e-4},
-    "gradients clipped to 10": {"gradient_clip": 10.0},
-    # Twice as many updates, and half as many, for the same steps.
-    "an update every 2 steps": {"train_every": 2},
-    "an update every 8 steps": {"train_every": 8},
+    "rate 8e-4": {"learning_rate": 8e-4},
+    "smaller epsilon of Adam": {"optimizer_epsilon": 1e-6, "learning_rate": 2.5e-4},
+    "gradients as long as they are": {"gradient_clip": 0.0},
     # What an update moves towards: rewards further ahead, and another network's opinion of them.
     "1 step": {"n_step": 1},
-    "3 steps": {"n_step": 3},
     "5 steps": {"n_step": 5},
-    "discount 0.98": {"gamma": 0.98},
+    "5 steps, discount 0.98": {"n_step": 5, "gamma": 0.98},
+    "10 to 3 steps, discount 0.97 to 0.99": {"n_step_start": 10, "gamma_start": 0.97},
     "no double": {"double": False},
-    "target every 4,000 steps": {"update": 4_000},
+    "target every 500 steps": {"update": 500},
+    "no target network": {"target_averaging": 1.0},
+    "averaged target": {"target_averaging": 0.005},
     # Which transitions are learnt from.
     "priorities 0.5": {"priority_exponent": 0.5},
     # How soon it acts by what it knows.
-    "explores 30,000 steps": {"explore_steps": 30_000},
+    "explores 20,000 steps": {"explore_steps": 20_000},
     "explores 100,000 steps": {"explore_steps": 100_000},
     # What the values are computed by.
+    "no normalisation": {"normalization": "none"},
+    "Keras's normalisation": {"normalization": "layer"},
+    "spectral normalisation": {"normalization": "spectral"},
+    "biases": {"hidden_biases": True},
+    "Glorot's first weights": {"initializer": "glorot"},
+    "He's first weights": {"initializer": "he"},
+    "values that start large": {"value_scale": 1.0},
     "2015 network": {"network": "nature"},
     "dueling": {"dueling": True},
-    "spectral normalisation": {"normalization": "spectral"},
-    "bfloat16": {"precision": "bfloat16"},
+    "32 quantiles": {"distribution": "qr", "atoms": 32},
+    "float32": {"precision": "float32"},
 }
 
 
