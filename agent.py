@@ -267,19 +267,7 @@ def make_agent(
         state_shape,
         num_actions,
         network=NETWORKS[config.network],
-        options=NetworkOptions(
-            outputs=1 if config.distribution == "none" else config.atoms,
-            fractions=config.distribution == "iqn",
-            dueling=config.dueling,
-            noisy=config.noisy,
-            width=config.network_width,
-            normalization=config.normalization,
-            biases=config.hidden_biases,
-            initializer=config.initializer,
-            value_scale=config.value_scale,
-            hidden_activation=config.hidden_activation,
-            input_scaling=config.input_scaling,
-        ),
+        options=network_options(config),
         algorithm=Algorithm(
             distribution=make_distribution(config),
             double=config.double,
@@ -291,6 +279,23 @@ def make_agent(
         batch_size=config.batch,
         rng=rng,
         precision=config.precision,
+    )
+
+
+def network_options(config: Config) -> NetworkOptions:
+    """Returns what the settings choose about the network."""
+    return NetworkOptions(
+        outputs=1 if config.distribution == "none" else config.atoms,
+        fractions=config.distribution == "iqn",
+        dueling=config.dueling,
+        noisy=config.noisy,
+        width=config.network_width,
+        normalization=config.normalization,
+        biases=config.hidden_biases,
+        initializer=config.initializer,
+        value_scale=config.value_scale,
+        hidden_activation=config.hidden_activation,
+        input_scaling=config.input_scaling,
     )
 
 

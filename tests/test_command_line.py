@@ -16,13 +16,13 @@ import keras
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
+from default_networks import default_network
 from terminals import shown_in_a_terminal
 
 import weights_file
 from config import Config
 from dqn_atari import ListAgents, ListPresets, main, make_parser
 from machine import mebibytes
-from networks import nips_network
 from replay_memory import ReplayMemory
 from reward_log import read_log
 from settings import GROUPS
@@ -116,7 +116,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("-b 0", "--batch 0 is out of range"),
         ("-b many", "invalid int value: 'many'"),
         ("-m 20 -b 32", "--memory 20 is below --batch 32"),
-        ("-m 40 --envs 8", "give at least 56 transitions"),
+        ("-m 40 -b 32 --envs 8", "give at least 56 transitions"),
         ("--envs many", "argument --envs: 'many' is no whole number, nor auto"),
         ("--envs 0", "--envs 0 is out of range: from 1 to 1,024"),
         ("-s 0.1 -e 0.5", "--start 0.1 is below --end 0.5"),
@@ -139,7 +139,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("--importance-exponent -1", "--importance-exponent -1.0 is out of range"),
         ("--n-step 101", "--n-step 101 is out of range: from 1 to 100"),
         ("-m 800 --envs 8 --n-step 100", "100-step returns: give at least 832 transitions"),
-        ("-m 31", "--memory 31 is below --batch 32: give a memory of at least 32 transitions"),
+        ("-m 63", "--memory 63 is below --batch 64: give a memory of at least 64 transitions"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--learning", "unrecognized arguments: --learning"),
         ("'two\nlines'", "unrecognized arguments: two lines"),
@@ -170,7 +170,7 @@ def test_wrong_usage_ends_in_one_line_and_status_2(
 def pong_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gives weights for a game with 6 actions."""
     path = tmp_path_factory.mktemp("weights") / "Pong-v0_weights.h5"
-    weights_file.save(path, nips_network((84, 84, 4), 6, 0))
+    weights_file.save(path, default_network(6, 0))
     return path
 
 
@@ -325,14 +325,14 @@ def test_a_signal_ends_a_run_in_order(number: int, status: int, stage: str, tmp_
     assert errors == ""
     assert "Breakout-v0, stopped\n" in output
     assert "Breakout-v0_weights.h5" in output
-    weights_file.load(tmp_path / "Breakout-v0_weights.h5", nips_network((84, 84, 4), 4, 0))
+    weights_file.load(tmp_path / "Breakout-v0_weights.h5", default_network(4, 0))
     log = tmp_path / "Breakout-v0_log.txt"
     assert log.read_text() == "" or log.read_text().endswith("\n")
 
 
 def test_a_full_disk_does_not_end_a_run_and_its_status_tells(tmp_path: Path) -> None:
     weights = tmp_path / "Breakout-v0_weights.h5"
-    weights_file.save(weights, nips_network((84, 84, 4), 4, 0))
+    weights_file.save(weights, default_network(4, 0))
     before = weights.read_bytes()
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000));"
@@ -418,7 +418,7 @@ def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path
 
 def always(action: int, path: Path) -> None:
     """Writes weights of a network that always takes the same action of Pong's six."""
-    network = nips_network((84, 84, 4), 6, 0)
+    network = default_network(6, 0)
     weights = [np.zeros_like(array) for array in network.get_weights()]
     weights[-1][action] = 1
     network.set_weights(weights)
@@ -455,7 +455,7 @@ def test_weights_that_keras_wrote_can_be_played(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     always(0, tmp_path / "ours.h5")
-    network = nips_network((84, 84, 4), 6, 0)
+    network = default_network(6, 0)
     weights_file.load(tmp_path / "ours.h5", network)
     network.save(tmp_path / "whole.keras")
     arguments = ["-p", "--episodes", "1", "-c", str(tmp_path / "whole.keras")]

@@ -96,7 +96,7 @@ def news(
     scores: list[float], step: int = 500_000, exploring: bool = False, **fields: Any
 ) -> list[str]:
     """Returns what is said of a run of Pong after such games."""
-    diagnosis = Diagnosis(Config(environment="Pong-v0", steps=5_000_000))
+    diagnosis = Diagnosis(Config(environment="Pong-v0", steps=5_000_000, normalization="none"))
     for number, score in enumerate(scores):
         diagnosis.note(episode(number, score, **{"epsilon": 0.02, **fields}))
     return diagnosis.news(step, exploring)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from default_networks import default_network
 from gymnasium_games import random_scores
 
 import weights_file
@@ -13,7 +14,6 @@ from agent import Agent, make_agent
 from config import Config
 from evaluation import play_games, scoring_environments
 from games import find_game
-from networks import nips_network
 from playing import play
 from preprocessing import AtariEnvironments
 
@@ -92,7 +92,7 @@ def test_weights_to_play_with_are_read_in_the_layout_given(
 ) -> None:
     """Weights said to be channels-first play as the same ones brought to channels-last."""
     first, last = tmp_path / "first.weights.h5", tmp_path / "last.h5"
-    network = nips_network((84, 84, 4), 9, 0)
+    network = default_network(9, 0)
     network.save_weights(first)
     weights_file.load(first, network, channels_first=True)
     weights_file.save(last, network)

@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from default_networks import default_network
 
 import weights_file
 from agent import make_agent
@@ -19,7 +20,6 @@ from config import Config
 from dqn_atari import main
 from evaluation import play_games
 from followed_game import pictures_of
-from networks import nips_network
 from pictures import ACTIONS_WIDTH, LINE, MARGIN, Insight, game_picture, insight_picture
 from playing import play
 from preprocessing import FrameStack, History, make_environments
@@ -232,7 +232,7 @@ def test_a_game_left_in_its_middle_leaves_no_files(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "some.h5"
-    weights_file.save(path, nips_network((84, 84, 4), 6, 3))
+    weights_file.save(path, default_network(6, 3))
     return path
 
 

@@ -97,7 +97,7 @@ def test_a_terminal_shows_colours_and_a_bar_with_the_mean_score(shown: str) -> N
     assert f"\x1b[1;36m{GROUPS[0]}\x1b[0m\n" in shown
     assert re.search(r"\x1b\[1m  memory +2,000 transitions +\(given\)\x1b\[0m\n", shown)
     bars = [line for line in lines(shown) if line.startswith("training: |")]
-    assert re.search(r"\| 800/800 .*, mean score \d\.\d, epsilon 0.99", bars[-1])
+    assert re.search(r"\| 800/800 .*, mean score \d\.\d, epsilon 0.97", bars[-1])
 
 
 def test_a_pipe_gets_no_control_characters(printed: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from default_networks import default_network
 from outcomes import assert_same
 
 import weights_file
@@ -17,7 +18,6 @@ from batch import Batch
 from config import Config, ConfigError
 from device_frames import DeviceFrames
 from machine import mebibytes
-from networks import nips_network
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
@@ -280,8 +280,8 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("layout", ["channels-last", "channels-first"])
 def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
-    path, expected = tmp_path / "some.weights.h5", nips_network((84, 84, 4), 4, 1)
-    nips_network((84, 84, 4), 4, 0).save_weights(path)
+    path, expected = tmp_path / "some.weights.h5", default_network(4, 1)
+    default_network(4, 0).save_weights(path)
     weights_file.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
     training = assemble(config)
@@ -411,7 +411,7 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 
 def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run: Path) -> None:
     shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
-    path, network = tmp_path / "other.weights.h5", nips_network((84, 84, 4), 4, 0)
+    path, network = tmp_path / "other.weights.h5", default_network(4, 0)
     network.set_weights([np.full_like(w, np.inf) for w in network.get_weights()])
     network.save_weights(path)
     before = (tmp_path / "Breakout-v0_weights.h5").read_bytes()
@@ -431,7 +431,7 @@ def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run:
 
 
 def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
-    network = nips_network((84, 84, 4), 4, 0)
+    network = default_network(4, 0)
     weights = [np.zeros_like(array) for array in network.get_weights()]
     weights[-1][0] = 1  # NOOP, whatever is seen
     network.set_weights(weights)

@@ -1,0 +1,15 @@
+"""Networks as the default settings have them, for weights that a run without flags can load."""
+
+from __future__ import annotations
+
+import keras
+
+from agent import network_options
+from config import Config
+from networks import NETWORKS
+
+
+def default_network(num_actions: int, seed: int) -> keras.Model:
+    """Returns a network for so many actions, with first weights of its own for each seed."""
+    config = Config()
+    return NETWORKS[config.network]((84, 84, 4), num_actions, seed, network_options(config))
