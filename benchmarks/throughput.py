@@ -44,6 +44,8 @@ PEERS = {
     "batch": 32,
     "train_every": 4,
 }
+# The preset of what was recommended before layers were normalised.
+PLAIN_LOOP = {**PLAIN, "pretrain": FIRST_UPDATE}
 GROWTH: dict[str, tuple[Any, ...]] = {
     "envs": (1, 2, 4, 8, 16, 32),
     "batch": (32, 64, 128, 256, 512),
@@ -158,6 +160,8 @@ CONTENDERS: dict[str, Callable[[int], float]] = {
     "ours, peers' setting, bfloat16": lambda steps: ours(
         steps, **{**PEERS, "precision": "bfloat16"}
     ),
+    "ours, plain": lambda steps: ours(steps, **PLAIN_LOOP),
+    "ours, plain, bfloat16": lambda steps: ours(steps, **PLAIN_LOOP | {"precision": "bfloat16"}),
     "ours, our defaults": lambda steps: ours(steps),
     "ours, our defaults, bfloat16": lambda steps: ours(steps, precision="bfloat16"),
     "ours, unpacked frames": lambda steps: ours(steps, frame_codec="none"),
