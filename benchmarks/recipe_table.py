@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.peer import updates_by
 from benchmarks.recipe_settings import PEER, RECIPES
+from benchmarks.run_notes import NOTE, cores_of
 from curves import moving_mean
 from drawing import count_text, write_figure
 from errors import OneLineError
@@ -27,7 +28,7 @@ from log_table import Values
 from run_logs import Run, read_run
 from run_paths import LOG_ENDING
 
-NOTE, EVALUATION = "run.json", "evaluation.json"
+EVALUATION = "evaluation.json"  # beside a run's note
 FEW, MANY = 20, 100  # games of which means are told
 SIZE = (8, 4.5)  # inches of the picture of one game
 NOTHING = "–"
@@ -201,8 +202,8 @@ def origins(results: Iterable[Result]) -> list[str]:
     for part in (part for result in results for part in result.note["parts"]):
         changed = ", changed since" if part["changed since"] else ""
         many = "one at a time" if part["jobs"] == 1 else f"{part['jobs']} at a time"
-        cores = "1 core" if part["cores"] == 1 else f"{part['cores']} cores"
-        line = f"- commit `{part['commit'][:7]}`{changed}; {part['processor']}, {cores}, {many}"
+        machine = f"{part['processor']}, {cores_of(part)}"
+        line = f"- commit `{part['commit'][:7]}`{changed}; {machine}, {many}"
         lines[line] = None
     return [*lines]
 

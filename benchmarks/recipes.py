@@ -3,17 +3,20 @@ r"""Trains recipes, which are settings with a name, and shows how fast each of t
     python3 benchmarks/recipes.py run runs --recipes default "5 steps" --seeds 1 2 3 --steps 250000
     python3 benchmarks/recipes.py run runs --recipes default rainbow --minutes 30 --greedy-games 20
     python3 benchmarks/recipes.py run runs --recipes default "5 steps" --steps 250000 --jobs 2
+    python3 benchmarks/recipes.py run runs --recipes default --environments Pong-v4 Breakout-v4 \
+        --minutes 120 --jobs 2
     python3 benchmarks/recipes.py run runs --recipes Stable-Baselines3 --minutes 30 \
         --python .venv-peer/bin/python
     python3 benchmarks/recipes.py show runs --picture scores.png
     python3 benchmarks/recipes.py show runs --by minutes --at 50000 100000 --passes 0 10 18
 
-The recipes stand in `recipe_settings.py`. `run` trains each recipe with each seed, as a process of
-the program itself, in FOLDER/<environment>/<recipe>/<seed>. The same command goes on where it was
-stopped: what is finished is passed over, what was interrupted goes on from its checkpoint; the
-peer cannot, and starts anew. With `--minutes` a run is ended by a signal when its time is over,
-which begins with its process and so includes the pretraining. With `--jobs N` so many go on at a
-time, each held to its share of the cores. `run.json` in each folder says what was run where.
+The recipes stand in `recipe_settings.py`. `run` trains each recipe on each game with each seed, as
+a process of the program itself, in FOLDER/<environment>/<recipe>/<seed>. The same command goes on
+where it was stopped, and with more steps or minutes where it ended: what is finished is passed
+over, what is not goes on from its checkpoint; the peer cannot, and starts anew. With `--minutes` a
+run is ended by a signal when its time is over, which begins with its process and so includes the
+pretraining. With `--jobs N` so many of all these runs go on at a time, each held to its share of
+the cores. `run.json` in each folder says what was run where; see `run_notes.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -36,17 +38,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.recipe_settings import PEER, RECIPES, flags
-from benchmarks.recipe_table import EVALUATION, NOTE, show
+from benchmarks.recipe_table import EVALUATION, show
+from benchmarks.run_notes import NOTE, PROGRAM, ROOT, new_part
 from checkpoint import newest
 from config import Config
 from console import StopSignals
-from control_groups import lines
 from cores import usable_cores
 from errors import OneLineError
 from files import replacing
+from games import find_game
 
-ROOT = Path(__file__).resolve().parent.parent
-PROGRAM, PEER_PROGRAM = ROOT / "dqn_atari.py", ROOT / "benchmarks" / "peer.py"
+PEER_PROGRAM = ROOT / "benchmarks" / "peer.py"
 SECONDS_BETWEEN_LOOKS = 0.1  # at the processes
 
 
@@ -211,7 +213,7 @@ def start(run: Run, cores: set[int], jobs: int) -> Work:
         errors = output
         if run.minutes:
             ends_at = time.monotonic() + 60 * run.minutes - run.saved("seconds")
-        run.note["parts"].append(machine(len(cores) if cores else usable_cores(), jobs))
+        run.note["parts"].append(new_part(len(cores) if cores else usable_cores(), jobs))
         run.write_note()
     with output, errors:
         print(f"{run.folder}: {'evaluating' if run.is_trained else 'training'}", flush=True)
@@ -227,27 +229,6 @@ def start(run: Run, cores: set[int], jobs: int) -> Work:
             if cores:
                 os.sched_setaffinity(0, before)
     return Work(run, cores, process, not run.is_trained, ends_at)
-
-
-def machine(cores: int, jobs: int) -> dict[str, Any]:
-    """Returns what the next part of a run goes on: the program's version and the machine."""
-    models = [line for line in lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
-    return {
-        "commit": git("rev-parse", "HEAD") or "unknown",
-        "changed since": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "processor": models[0].partition(":")[2].strip() if models else platform.processor(),
-        "cores": cores,
-        "jobs": jobs,
-    }
-
-
-def git(*arguments: str) -> str:
-    """Returns what a command of Git's prints about the program; nothing where there is no Git."""
-    try:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    except FileNotFoundError:
-        return ""
 
 
 def run_all(runs: list[Run], jobs: int) -> int:
@@ -301,12 +282,17 @@ def shares(jobs: int) -> list[set[int]]:
 
 
 def wanted(options: argparse.Namespace) -> list[Run]:
-    """Returns the runs that a command line asks for, the seeds one after another."""
-    game = options.environment.replace("/", "-")
+    """Returns the runs that a command line asks for: game by game, the seeds one after another.
+
+    Raises:
+        EnvironmentIdError: there is no such game, which would else be known when its turn comes.
+    """
+    for environment in options.environments:
+        find_game(environment)
     return [
         Run(
-            folder=options.folder / game / recipe / str(seed),
-            environment=options.environment,
+            folder=options.folder / environment.replace("/", "-") / recipe / str(seed),
+            environment=environment,
             recipe=recipe,
             seed=seed,
             steps=options.steps,
@@ -314,6 +300,7 @@ def wanted(options: argparse.Namespace) -> list[Run]:
             greedy_games=options.greedy_games,
             python=options.python if recipe == PEER else sys.executable,
         )
+        for environment in options.environments
         for seed in options.seeds
         for recipe in options.recipes
     ]
@@ -323,11 +310,12 @@ def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     main_parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = main_parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="train recipes")
+    # Without abbreviations, so that each flag has one name.
+    run = commands.add_parser("run", help="train recipes", allow_abbrev=False)
     run.add_argument("folder", type=Path)
     run.add_argument("--recipes", nargs="+", choices=RECIPES, required=True, metavar="NAME")
     run.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
-    run.add_argument("--environment", default="Pong-v4", metavar="ID")
+    run.add_argument("--environments", nargs="+", default=["Pong-v4"], metavar="ID")
     length = run.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, metavar="N")
     length.add_argument("--minutes", type=float, metavar="N")
@@ -336,7 +324,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--greedy-games", type=int, default=0, metavar="N", help=text)
     text = "the interpreter that has Stable-Baselines3"
     run.add_argument("--python", default=sys.executable, metavar="PATH", help=text)
-    table = commands.add_parser("show", help="print tables of runs, and draw them")
+    text = "print tables of runs, and draw them"
+    table = commands.add_parser("show", help=text, allow_abbrev=False)
     table.add_argument("folder", type=Path)
     table.add_argument("--picture", type=Path, metavar="FILE")
     text = "the x axis of the picture (default: steps)"

@@ -17,8 +17,10 @@ import pytest
 from logs import episode, write_log, write_run
 from outcomes import assert_same
 
+from array_file import save
 from benchmarks import recipe_table, recipes
 from benchmarks.recipe_settings import PEER, RECIPES, flags
+from checkpoint import RUN_KIND, VERSION
 from config import Config
 from dqn_atari import make_config, make_parser
 from presets import PRESETS
@@ -54,7 +56,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def command(folder: Path, *more: str) -> list[str]:
     """Returns the arguments that train the tiny recipe."""
     length = [] if "--minutes" in more else ["--steps", str(STEPS)]
-    game = ["--environment", "Breakout-v0"]
+    game = [] if "--environments" in more else ["--environments", "Breakout-v0"]
     return ["run", str(folder), "--recipes", "tiny", "--seeds", "3", *game, *length, *more]
 
 
@@ -124,6 +126,30 @@ def test_a_run_is_ended_when_its_minutes_are_over(
     assert note(tmp_path)["done"] == {"minutes": 0.03}
 
 
+def test_a_run_goes_on_to_more_minutes_less_those_of_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"import sys; print(sys.argv, flush=True)\n{ENDS_ON_SIGTERM}")
+    monkeypatch.setattr(recipes, "PROGRAM", program)
+    out = write_result(tmp_path, "tiny", 3, settings=TINY, environment="Breakout-v0")
+    written = note(tmp_path)
+    (out / "run.json").write_text(json.dumps({**written, "done": {"minutes": 60}}))
+    saved = out / "Breakout-v0_checkpoint" / "000001" / "run"
+    saved.parent.mkdir(parents=True)
+    training = {"step": 9, "seconds": 3_600.0}
+    attributes = {"training": training, "version": VERSION, "memory saved": False}
+    save(saved, RUN_KIND, attributes, {})
+    assert recipes.main(command(tmp_path, "--minutes", "60")) == 0
+    assert not (out / "output.txt").exists()
+    started = time.monotonic()
+    assert recipes.main(command(tmp_path, "--minutes", "60.03")) == 0
+    assert 1.8 <= time.monotonic() - started < 30
+    weights = str(out / "Breakout-v0_weights.h5")
+    assert f"'--continue', '{weights}'" in (out / "output.txt").read_text()
+    assert note(tmp_path)["done"] == {"minutes": 60.03}
+
+
 def test_a_run_that_fails_is_said_to_and_is_not_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +162,30 @@ def test_a_run_that_fails_is_said_to_and_is_not_done(
     assert note(tmp_path)["done"] == {}
 
 
-def test_each_of_several_jobs_has_cores_of_its_own(
+def test_each_game_recipe_and_seed_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    many = ["--environments", "ALE/Pong-v5", "Qbert-v4", "--recipes", "tiny", "default"]
+    words = command(tmp_path, *many, "--seeds", "3", "4")
+    found = recipes.wanted(recipes.parser().parse_args(words))
+    assert [str(run.folder.relative_to(tmp_path)) for run in found] == [
+        f"{game}/{recipe}/{seed}"
+        for game in ("ALE-Pong-v5", "Qbert-v4")
+        for seed in (3, 4)
+        for recipe in ("tiny", "default")
+    ]
+    for run in found:
+        trained = run.training_command()
+        assert trained[trained.index("--environment") + 1] == run.environment
+
+
+def test_a_game_that_there_is_not_is_told_before_any_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recipes.main(command(tmp_path, "--environments", "Pong-v4", "Breakou-v4")) == 2
+    assert re.fullmatch("recipes.py: error: .*'Breakou-v4'.*\n", capsys.readouterr().err)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_each_of_several_jobs_has_cores_of_its_own_over_all_games(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = os.sched_getaffinity(0)
@@ -145,8 +194,9 @@ def test_each_of_several_jobs_has_cores_of_its_own(
     program = tmp_path / "program.py"
     program.write_text("import os; print(sorted(os.sched_getaffinity(0)))")
     monkeypatch.setattr(recipes, "PROGRAM", program)
-    assert recipes.main(command(tmp_path, "--seeds", "3", "4", "--jobs", "2")) == 0
-    outputs = tmp_path.glob("Breakout-v0/tiny/*/output.txt")
+    games = ["--environments", "Breakout-v0", "Pong-v4"]
+    assert recipes.main(command(tmp_path, *games, "--jobs", "2")) == 0
+    outputs = tmp_path.glob("*/tiny/3/output.txt")
     used = [set(json.loads(output.read_text())) for output in outputs]
     assert len(used) == 2
     assert all(len(cores) == len(ours) // 2 for cores in used)
