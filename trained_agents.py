@@ -3,7 +3,8 @@
     res/agents/Breakout/agent.json                 the note, see `Note`
     res/agents/Breakout/Breakout-v4_weights.h5     the weights, in half precision
 
-A game has at most one agent, in the folder that has its name. `benchmarks/agents.py` makes them.
+A game has at most one agent, in the folder that has its name. `benchmarks/agents.py` makes them of
+runs of `benchmarks/recipes.py`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""Trains the agents that ship with the program, by the program itself, and publishes them.
+r"""Publishes agents that runs of `recipes.py` trained, so that they ship with the program.
 
-    python3 benchmarks/agents.py train RUNS --games Pong Breakout --minutes 120 --jobs 2
-    python3 benchmarks/agents.py publish RUNS --into res/agents
+    python3 benchmarks/recipes.py run runs --recipes default --environments Pong-v4 Breakout-v4 \
+        --minutes 120 --jobs 2
+    python3 benchmarks/agents.py runs/*/default/1
 
-`train` gives each game so many minutes of its log's Seconds, in a folder of its own, RUNS/<env id>.
-Stopped and called again, or with more minutes, it goes on from the checkpoints.
-
-`publish` takes, of each run, the weights of its best evaluation, or the newest where it has had
-none; so what is chosen does not depend on the games that it is then measured with. It rounds them
-to half precision, and has the program play 100 greedy games by them, and 100 with 5 of 100 actions
-random; then it writes weights and note.
+Of each run it takes the weights of its best evaluation, or the newest where it has had none; so
+what is chosen does not depend on the games that it is then measured with. It rounds them to half
+precision, and has the program play 100 greedy games by them, and 100 with 5 of 100 actions random;
+then it writes weights and note into `res/agents/<game>`. By which commit a run was trained, on what
+and beside what is taken from its `run.json`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -39,171 +32,86 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 import weights_file
-from checkpoint import newest
+from benchmarks.recipe_settings import flags
+from benchmarks.run_notes import NOTE, PROGRAM, ROOT, commit_of, cores_of, others_beside
+from checkpoint import Checkpoint, newest
 from config import Config
-from console import StopSignals, joined
-from cores import usable_cores
+from console import joined
+from dqn_atari import EPSILON
 from errors import OneLineError
 from evaluation_log import read_evaluations
 from files import replacing
 from games import find_game
 from loading import loading_libraries
 from preprocessing import make_environments, state_shape
+from presets import PLAIN
 from trained_agents import GREEDY, NOTED_GROUPS, WITH_EPSILON, Note, noted_settings, write_note
 
-GAMES = ("Pong", "Breakout", "SpaceInvaders", "Freeway", "BeamRider", "Qbert")
-ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = ROOT / "dqn_atari.py"
-ABOUT, OUTPUT = "about.json", "output.txt"  # in the folder of a run
-POLL_SECONDS = 1.0
-TAIL_BYTES = 4_096  # of a log, which have its last line in them
-STOPPED = 128 + signal.SIGINT
 PLAY_SEED = 1
 
 
-def seconds_of(log: Path) -> float:
-    """Returns the seconds that a run has taken as its log has it, over all resumes."""
-    if not log.exists():
-        return 0.0
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        found = re.findall(rb"Seconds: ([0-9.]+)\n", file.read())
-    return float(found[-1]) if found else 0.0
+class PublishError(OneLineError):
+    """A run that cannot be published, said in one line."""
 
 
-def train_until(
-    seconds: float,
-    log: Path,
-    command: Sequence[str],
-    output: Path,
-    is_stopped: Callable[[], bool],
-) -> int:
-    """Runs a training until its log has come to so many seconds, or it ends by itself.
+def publish(runs: Iterable[Path], into: Path, episodes: int, beside: str | None) -> None:
+    """Publishes the agents of runs, and prints what each scored.
 
     Args:
-        seconds: over all resumes; an episode that ends later is waited for.
-        log: of the run.
-        command: what trains.
-        output: the file that what it prints is added to.
-        is_stopped: whether to stop at once.
-
-    Returns:
-        The exit status of the training.
-    """
-    with output.open("a") as file:
-        # In a session of its own: a second Ctrl-C, from the terminal, would kill it.
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    while process.poll() is None:
-        if seconds_of(log) >= seconds or is_stopped():
-            process.send_signal(signal.SIGINT)
-            process.wait()
-        time.sleep(POLL_SECONDS)
-    return process.returncode
-
-
-def train(options: argparse.Namespace) -> int:
-    """Trains all games that have minutes left; returns the exit status, 1 where one failed."""
-    with StopSignals() as stop, ThreadPoolExecutor(options.jobs) as pool:
-        statuses = pool.map(
-            lambda game: _train_game(game, options, lambda: stop.received is not None),
-            options.games,
-        )
-        return max(statuses, default=0)
-
-
-def _train_game(game: str, options: argparse.Namespace, is_stopped: Callable[[], bool]) -> int:
-    """Trains one game for the minutes that it still has; returns 1 where that failed, else 0."""
-    environment = f"{game}-v4"
-    folder = options.runs / environment
-    config = Config(environment=environment, out=str(folder))
-    limit = 60 * options.minutes
-    if is_stopped() or seconds_of(config.log_path) >= limit:
-        return 0
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(PROGRAM), "-env", environment, "--seed", str(options.seed)]
-    command += ["--out", str(folder), "--no-progress", *shlex.split(options.flags)]
-    if config.checkpoint_path.exists():
-        command += ["-c", str(config.weights_path)]
-    _note_circumstances(folder / ABOUT, options)
-    output = folder / OUTPUT
-    status = train_until(limit, config.log_path, command, output, is_stopped)
-    has_failed = status not in (0, STOPPED)
-    how = f": failed with status {status}, see {output}" if has_failed else ""
-    done = seconds_of(config.log_path) / 60
-    print(f"{environment}: {done:.1f} of {options.minutes:g} minutes{how}", flush=True)
-    return int(has_failed)
-
-
-def _note_circumstances(path: Path, options: argparse.Namespace) -> None:
-    """Writes what a run's own files do not tell: by which commits, on what, and beside what."""
-    commit = _printed(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
-    before = json.loads(path.read_text())["commit"].split(", ") if path.exists() else []
-    about = {
-        "commit": ", ".join(dict.fromkeys([*before, commit.strip()])),
-        "machine": f"{usable_cores()} cores of {_processor()}",
-        "beside": options.beside or _others(options.jobs - 1),
-    }
-    path.write_text(f"{json.dumps(about, indent=2)}\n")
-
-
-def _others(jobs: int) -> str:
-    """Returns what the machine does beside a run, as far as is known here."""
-    return f"up to {jobs} more such runs" if jobs else "nothing that was started with it"
-
-
-def _processor() -> str:
-    """Returns the name of the processor, as far as it is known."""
-    path = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", path.read_text()) if path.exists() else None
-    return found[1] if found else platform.machine()
-
-
-def _printed(command: Sequence[str]) -> str:
-    """Returns what a command prints; raises CalledProcessError where it fails."""
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout
-
-
-def publish(options: argparse.Namespace) -> int:
-    """Publishes the agents of all runs in a folder; returns the exit status, 0.
+        runs: their folders.
+        into: where each agent gets a folder with its game's name.
+        episodes: games for each of its scores.
+        beside: what else the machine did meanwhile, in words; None for what the runs say.
 
     Raises:
-        CalledProcessError: the program could not play.
-        OneLineError: the files of a run cannot be used.
+        OneLineError: the files of a run cannot be used, or two runs are of the same game.
         OSError: a file cannot be read or written.
     """
-    for about in sorted(options.runs.glob(f"*/{ABOUT}")):
-        folder = options.into / find_game(about.parent.name).name
-        note = publish_run(about.parent, folder.resolve(), options.episodes)
+    targets: dict[Path, Path] = {}
+    for run in runs:
+        folder = into.resolve() / find_game(_read_note(run)["environment"]).name
+        if folder in targets:
+            raise PublishError(f"{targets[folder]} and {run} are of one game: publish one of them")
+        targets[folder] = run
+    for folder, run in targets.items():
+        note = publish_run(run, folder, episodes, beside)
         scores = " and ".join(f"{each['mean']:.1f}" for each in note.scores)
         print(f"{folder}: mean scores {scores}", flush=True)
-    return 0
 
 
-def publish_run(run: Path, folder: Path, episodes: int) -> Note:
+def _read_note(run: Path) -> dict[str, Any]:
+    """Returns what `run.json` says of a run."""
+    path = run / NOTE
+    if not path.is_file():
+        raise PublishError(f"{run} is no folder of a run of recipes.py: it has no {NOTE}")
+    return dict(json.loads(path.read_text()))
+
+
+def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> Note:
     """Measures a run's agent, and writes its weights and its note.
 
     Args:
-        run: the folder of the run, with the environment's id as its name.
+        run: the folder of the run.
         folder: where to write.
-        episodes: games for each of its scores.
+        episodes: as for `publish`.
+        beside: as for `publish`.
 
     Returns:
         The note. Raises what `publish` does.
     """
-    where: dict[str, Any] = {"environment": run.name, "out": str(run)}
-    checkpoint, _ = newest(Config(**where).checkpoint_path, with_memory=False)
-    if not checkpoint:
-        raise OneLineError(f"{run} has no checkpoint: it has not been trained")
-    settings, state = checkpoint.attributes["settings"], checkpoint.attributes["training"]
+    about = _read_note(run)
+    where: dict[str, Any] = {"environment": about["environment"], "out": str(run)}
+    checkpoint = _newest_checkpoint(Config(**where))
+    # One that was written before there was a setting did what was done then.
+    settings = {**PLAIN, **checkpoint.attributes["settings"]}
+    state = checkpoint.attributes["training"]
     config = Config(**{**settings, **where})
     source, chosen, steps, seconds = _chosen(config, state)
     published = folder / config.weights_path.name
     play = ["--evaluate", "--json", "--seed", PLAY_SEED, "--episodes", episodes]
     plays = {each: [*play, "--eval-epsilon", each, "-c"] for each in (GREEDY, WITH_EPSILON)}
     shown = published.relative_to(ROOT) if published.is_relative_to(ROOT) else published
+    parts = about["parts"]
     note = Note(
         settings=noted_settings(settings),
         weights=published.name,
@@ -214,8 +122,10 @@ def publish_run(run: Path, folder: Path, episodes: int) -> Note:
         run_minutes=round(state["seconds"] / 60, 1),
         chosen=chosen,
         seed=settings["seed"],
-        **json.loads((run / ABOUT).read_text()),
-        train=joined(["python3", PROGRAM.name, *flags_of({**settings, "steps": steps})]),
+        commit=_each_once(map(commit_of, parts)),
+        machine=_each_once(f"{cores_of(part)} of {part['processor']}" for part in parts),
+        beside=beside or _each_once(map(others_beside, parts)),
+        train=joined(["python3", PROGRAM.name, *training_flags({**settings, "steps": steps})]),
         evaluate=[joined(["python3", PROGRAM.name, *play, shown]) for play in plays.values()],
         scores=[],
     )
@@ -233,6 +143,19 @@ def publish_run(run: Path, folder: Path, episodes: int) -> Note:
     return note
 
 
+def _newest_checkpoint(config: Config) -> Checkpoint:
+    """Returns the newest checkpoint of a run that is whole; raises OneLineError for none."""
+    found, _ = newest(config.checkpoint_path, with_memory=False)
+    if not found:
+        raise PublishError(f"{config.out} has no checkpoint: it has not been trained")
+    return found
+
+
+def _each_once(words: Iterable[str]) -> str:
+    """Returns what the parts of a run have, each only once where it is the same."""
+    return ", ".join(dict.fromkeys(words))
+
+
 def _chosen(config: Config, state: Mapping[str, Any]) -> tuple[Path, str, int, float]:
     """Returns the weights of a run to publish, why, and the steps and seconds before them."""
     evaluations = []
@@ -246,19 +169,22 @@ def _chosen(config: Config, state: Mapping[str, Any]) -> tuple[Path, str, int, f
     return config.best_weights_path, why, best.step, best.seconds
 
 
-def flags_of(settings: Mapping[str, Any]) -> list[object]:
-    """Returns the flags that settings are made by: what is learnt from, where it is no default."""
-    flags: list[object] = []
-    always = {"environment", "envs", "seed", "steps"}
+def training_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Returns the flags of the program that train by settings: by what is learnt from.
+
+    Defaults are left out, but for those that the command line chooses by the machine, and for what
+    tells runs apart. A command line gives no epsilon to a noisy network, which does without.
+    """
+    always = {"environment", "seed", "steps"}
+    named: dict[str, Any] = {}
     for each in fields(Config):
-        flag, value = each.metadata["flags"][-1], settings.get(each.name)
-        if each.metadata["group"] not in NOTED_GROUPS or value is None:
-            continue
-        if value != each.default or each.name in always:
-            is_off = value is False
-            flags += [f"--no-{flag.lstrip('-')}" if is_off else flag]
-            flags += [] if isinstance(value, bool) else [value]
-    return flags
+        value = settings.get(each.name)
+        is_needed = value != each.default or each.metadata["auto"] or each.name in always
+        is_unused = settings.get("noisy") and each.name in EPSILON
+        is_noted = each.metadata["group"] in NOTED_GROUPS
+        if is_noted and is_needed and not is_unused and value is not None:
+            named[each.name] = value
+    return flags(named)
 
 
 def num_actions(config: Config) -> int:
@@ -283,35 +209,38 @@ def _save_half(config: Config, source: Path, target: Path) -> None:
 def _measured(epsilon: float, arguments: Sequence[object]) -> dict[str, Any]:
     """Returns what the program prints of an agent's games, without the single scores."""
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    found = json.loads(_printed(command))["results"]["agent"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise PublishError(f"the program ended with status {done.returncode}: {joined(command)}")
+    found = json.loads(done.stdout)["results"]["agent"]
     assert found["epsilon"] == epsilon
     del found["scores"]
     return dict(found)
 
 
-def main() -> int:
-    """Trains or publishes; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    actions = parser.add_subparsers(required=True)
-    training = actions.add_parser("train", help="train games, or go on with them")
-    training.set_defaults(act=train)
-    training.add_argument("runs", type=Path, help="folder of the runs")
-    training.add_argument("--games", nargs="+", default=GAMES, metavar="NAME")
-    training.add_argument("--minutes", type=float, default=120, help="of each game")
-    training.add_argument("--jobs", type=int, default=1, help="games side by side")
-    training.add_argument("--seed", type=int, default=1)
-    training.add_argument("--flags", default="", help="further ones of the program, as one word")
-    training.add_argument("--beside", default="", help="what else the machine does, in words")
-    publishing = actions.add_parser("publish", help="measure what was trained, and write it")
-    publishing.set_defaults(act=publish)
-    publishing.add_argument("runs", type=Path, help="folder of the runs")
-    publishing.add_argument("--into", type=Path, default=ROOT / "res" / "agents", metavar="DIR")
-    publishing.add_argument("--episodes", type=int, default=100, help="games for each score")
-    options = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    agents = ROOT / "res" / "agents"
+    text = "folder of the agents (default: res/agents)"
+    parser.add_argument("--into", type=Path, default=agents, metavar="DIR", help=text)
+    text = "games for each score (default: 100)"
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help=text)
+    text = "what else the machine did meanwhile (default: what the runs say)"
+    parser.add_argument("--beside", metavar="WORDS", help=text)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Publishes; returns the exit status."""
+    options = parser().parse_args(arguments)
     try:
-        return int(options.act(options))
+        publish(options.runs, options.into, options.episodes, options.beside)
     except OneLineError as error:
-        sys.exit(str(error))
+        print(f"agents.py: error: {error}", file=sys.stderr)
+        return error.status
+    return 0
 
 
 if __name__ == "__main__":

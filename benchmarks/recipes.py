@@ -16,7 +16,8 @@ where it was stopped, and with more steps or minutes where it ended: what is fin
 over, what is not goes on from its checkpoint; the peer cannot, and starts anew. With `--minutes` a
 run is ended by a signal when its time is over, which begins with its process and so includes the
 pretraining. With `--jobs N` so many of all these runs go on at a time, each held to its share of
-the cores. `run.json` in each folder says what was run where; see `run_notes.py`.
+the cores. `run.json` in each folder says what was run where; see `run_notes.py`. `agents.py` makes
+of runs the agents that ship with the program.
 """
 
 from __future__ import annotations

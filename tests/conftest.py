@@ -16,7 +16,14 @@ hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 # Files that take longest, so that none of them is begun last, when one core has nothing to do.
-LONG = ["test_resume", "test_preprocessing", "test_command_line", "test_learning", "test_training"]
+LONG = [
+    "test_resume",
+    "test_preprocessing",
+    "test_command_line",
+    "test_learning",
+    "test_training",
+    "test_trained_agents",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,11 +6,13 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from logs import episode, write_log, write_run
 from outcomes import assert_same
 
 from array_file import save
-from benchmarks import recipe_table, recipes
+from benchmarks import agents, recipe_table, recipes
 from benchmarks.recipe_settings import PEER, RECIPES, flags
 from checkpoint import RUN_KIND, VERSION
 from config import Config
@@ -211,6 +213,17 @@ def test_a_folder_of_other_settings_is_refused_in_one_line(
     write_result(tmp_path, "tiny", 3, settings={**TINY, "envs": 8}, environment="Breakout-v0")
     assert recipes.main(command(tmp_path)) == 1
     assert re.fullmatch("recipes.py: error: .* other settings.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("module", [recipes, agents], ids=lambda module: module.__name__)
+def test_every_command_in_the_documentation_can_be_parsed(module: ModuleType) -> None:
+    assert module.__file__ and module.__doc__
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    texts = [module.__doc__, *(page.read_text() for page in pages)]
+    program = f"python3 benchmarks/{Path(module.__file__).name} "
+    assert program in texts[0] and program in texts[1]
+    for words in re.findall(f"{re.escape(program)}([^\n`]+)", "\n".join(texts).replace("\\\n", "")):
+        module.parser().parse_args(shlex.split(words))
 
 
 # ---------------------------------------------------------------- flags

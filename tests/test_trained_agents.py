@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
@@ -18,16 +18,20 @@ import pytest
 
 import weights_file
 from agent import make_agent
+from benchmarks import agents as publishing
+from benchmarks import recipes
 from config import Config
-from dqn_atari import CHOSEN, main, make_config
+from dqn_atari import CHOSEN, EPSILON, main, make_config, make_parser
 from games import find_game
 from preprocessing import make_environments, state_shape
+from presets import PRESETS
 from resuming import find_note
 from trained_agents import (
     AGENTS,
     GREEDY,
     HEADINGS,
     NOTE_NAME,
+    NOTED_GROUPS,
     PLAY_GROUPS,
     WITH_EPSILON,
     AgentError,
@@ -40,11 +44,10 @@ from trained_agents import (
 )
 
 ROOT = Path(__file__).parent.parent
-BENCHMARK = ROOT / "benchmarks" / "agents.py"
 MOST_BYTES = 20_000_000  # of all agents together
 # None of it is a default, so that only the note can tell.
-FLAGS = "--network-width 2 -fss 3 -n 7 -m 2000 -pre 64 --envs 4 --eval-every 40 --eval-episodes 1"
 SETTINGS = {"network_width": 2, "frame_stack_size": 3, "nothing": 7, "envs": 4, "memory": 2000}
+TINY = {**SETTINGS, "pretrain": 64, "eval_every": 40, "eval_episodes": 1}
 
 
 def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -54,16 +57,20 @@ def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Gives a folder with runs and, of these, agents: one of Pong, trained for 80 steps."""
+    """Gives a folder with a run and, of this, an agent of Pong, trained for 80 steps."""
     folder = tmp_path_factory.mktemp("made")
-    flags = f"{FLAGS} --steps 80"
-    for words in (
-        ("train", folder / "runs", "--games", "Pong", "--minutes", 9, "--flags", flags),
-        ("publish", folder / "runs", "--into", folder / "agents", "--episodes", 2),
-    ):
-        done = run(BENCHMARK, *words)
-        assert (done.returncode, done.stderr) == (0, "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "tiny", TINY)
+        words = ["--recipes", "tiny", "--seeds", "3", "--environments", "Pong-v4", "--steps", "80"]
+        assert recipes.main(["run", str(folder / "runs"), *words]) == 0
+    words = [str(run_in(folder)), "--into", str(folder / "agents"), "--episodes", "2"]
+    assert publishing.main(words) == 0
     return folder
+
+
+def run_in(folder: Path) -> Path:
+    """Returns the folder of the run that `made` has."""
+    return folder / "runs" / "Pong-v4" / "tiny" / "3"
 
 
 @pytest.fixture
@@ -139,7 +146,7 @@ def test_published_weights_are_those_of_the_best_evaluation_in_half_precision(
     # Of evaluations that are alike the first is the best.
     assert (note.steps, note.run_steps) == (40, 80)
     assert "the best of the run's evaluations, 2 with 1 games each" in note.chosen
-    best = loaded(made / "runs" / "Pong-v4" / "Pong-v4_best_weights.h5", note)
+    best = loaded(run_in(made) / "Pong-v4_best_weights.h5", note)
     for ours, theirs in zip(loaded(weights, note), best, strict=True):
         np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
 
@@ -154,25 +161,109 @@ def test_the_command_of_a_note_trains_the_same_weights(weights: Path, tmp_path: 
         np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
 
 
-def test_training_goes_on_to_more_minutes_from_its_checkpoint_and_stops_there(
+def test_the_command_of_a_note_names_what_the_machine_would_choose() -> None:
+    settings = dataclasses.asdict(Config(environment="Pong-v4", seed=3))
+    words = publishing.training_flags(settings)
+    given = vars(make_parser().parse_args(words))
+    assert given == {
+        name: settings[name] for name in ("environment", "envs", "steps", "seed", "precision")
+    }
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_of_a_note_stands_for_all_that_is_learnt_from(preset: str) -> None:
+    given = {"environment": "Pong-v4", "seed": 3, "envs": 2, "preset": preset}
+    config, _ = make_config(given)
+    words = publishing.training_flags(dataclasses.asdict(config))
+    again, _ = make_config(vars(make_parser().parse_args(words)))
+    for each in dataclasses.fields(Config):
+        # A noisy network has no use for epsilon.
+        is_used = not (config.noisy and each.name in EPSILON)
+        if each.metadata["group"] in NOTED_GROUPS and is_used:
+            assert getattr(again, each.name) == getattr(config, each.name), each.name
+
+
+def copy_of_run(made: Path, folder: Path, game: str = "Pong-v4", **about: object) -> Path:
+    """Copies the folder of the run, with other things noted of it."""
+    copy = shutil.copytree(run_in(made), folder / game)
+    note = copy / "run.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), **about}))
+    return copy
+
+
+def part(**about: object) -> dict[str, object]:
+    known = {"commit": "0123", "changed since": False, "processor": "Z80", "cores": 1, "jobs": 1}
+    return {**known, **about}
+
+
+@pytest.mark.parametrize(
+    ("parts", "more", "expected"),
+    [
+        ([part()], [], ("0123", "1 core of Z80", "nothing that was started with it")),
+        (
+            [part(jobs=3, cores=2)] * 2,
+            [],
+            ("0123", "2 cores of Z80", "up to 2 more such runs"),
+        ),
+        (
+            [part(jobs=2), {**part(), "commit": "4567", "changed since": True}],
+            [],
+            (
+                "0123, 4567-dirty",
+                "1 core of Z80",
+                "up to 1 more such run, nothing that was started with it",
+            ),
+        ),
+        ([part()], ["--beside", "a fan"], ("0123", "1 core of Z80", "a fan")),
+    ],
+)
+def test_a_note_says_what_each_part_of_the_run_was_made_with(
+    parts: list,
+    more: list[str],
+    expected: tuple[str, str, str],
+    made: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Up to an episode's end: Pong's have 800 steps at least, in each of 4 environments.
-    flags = f"{FLAGS} --eval-every 0 --train-every 100"
-    steps, minutes = [], 0.02
-    for _ in range(3):
-        words = ("train", tmp_path, "--games", "Pong", "--minutes", minutes, "--flags", flags)
-        done = run(BENCHMARK, *words)
-        assert (done.returncode, done.stderr) == (0, "")
-        log = (tmp_path / "Pong-v4" / "Pong-v4_log.txt").read_text()
-        steps.append(int(re.findall(r"Steps: (\d+)", log)[-1]))
-        seconds = float(re.findall(r"Seconds: ([\d.]+)", log)[-1])
-        assert seconds >= 60 * minutes
-        if len(steps) == 2:
-            minutes = (seconds + 1) / 60
-    assert steps[0] == steps[1] < steps[2]
-    output = (tmp_path / "Pong-v4" / "output.txt").read_text()
-    assert output.count("restored from") == 1
+    run = copy_of_run(made, tmp_path, parts=parts)
+    [scored] = [note.scores for note in read_notes(made / "agents").values()]
+    monkeypatch.setattr(publishing, "_measured", lambda epsilon, _: scored[epsilon > 0])
+    monkeypatch.setattr(publishing, "_save_half", lambda config, source, target: target.touch())
+    assert publishing.main([str(run), "--into", str(tmp_path / "agents"), *more]) == 0
+    [note] = read_notes(tmp_path / "agents").values()
+    assert (note.commit, note.machine, note.beside) == expected
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda run: (run / "run.json").unlink(), "is no folder of a run of recipes.py"),
+        (lambda run: shutil.rmtree(run / "Pong-v4_checkpoint"), "it has not been trained"),
+    ],
+    ids=["without a note", "without a checkpoint"],
+)
+def test_a_run_that_cannot_be_published_is_told_in_one_line(
+    spoil: Callable[[Path], None],
+    expected: str,
+    made: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = copy_of_run(made, tmp_path)
+    spoil(run)
+    assert publishing.main([str(run), "--into", str(tmp_path / "agents")]) == 1
+    assert re.fullmatch(f"agents.py: error: .*{expected}.*\n", capsys.readouterr().err)
+    assert not (tmp_path / "agents").exists()
+
+
+def test_two_runs_of_a_game_are_not_published_over_one_another(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = copy_of_run(made, tmp_path, "Pong-v0", environment="Pong-v0")
+    words = [str(run_in(made)), str(other), "--into", str(tmp_path / "agents")]
+    assert publishing.main(words) == 1
+    assert re.fullmatch("agents.py: error: .* are of one game: .*\n", capsys.readouterr().err)
+    assert not (tmp_path / "agents").exists()
 
 
 # ---------------------------------------------------------------- listed
@@ -348,7 +439,9 @@ def in_folder(program: Path, words: Sequence[str], cwd: Path) -> tuple[int, str,
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_command_that_is_named_plays(program: Path) -> None:
+def test_the_command_that_is_named_plays(
+    program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = program.parent
     # Without sticky actions, as its id has it, though Pong-v0 is the default.
     status, output, error = in_folder(program, ["-p", "-env", "Pong-v4", "--episodes", "1"], folder)
@@ -359,24 +452,31 @@ def test_the_command_that_is_named_plays(program: Path) -> None:
         "-c", "res/agents/Pong/Pong-v4_weights.h5",
     ]  # fmt: skip
     before = sorted(folder.rglob("*.h5"))
-    status, output, error = in_folder(program, words[1:], folder)
-    assert (status, error) == (0, "")
-    assert "game 1: score -" in output
+    monkeypatch.chdir(folder)
+    assert main(words[1:]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "game 1: score -" in captured.out
     assert sorted(folder.rglob("*.h5")) == before
 
 
-def test_training_on_from_an_agent_writes_beside_it_nothing(program: Path, tmp_path: Path) -> None:
-    folder = program.parent / "res" / "agents"
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    weights = folder / "Pong" / "Pong-v4_weights.h5"
-    words = ["-c", str(weights), "--steps", "40", "--no-progress"]
-    status, output, error = in_folder(program, words, tmp_path)
-    assert (status, error) == (0, "")
+def test_training_on_from_an_agent_writes_beside_it_nothing(
+    agents: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = {path: path.read_bytes() for path in agents.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    assert main(["-c", str(weights), "--steps", "40", "--no-progress"]) == 0
+    output, error = capsys.readouterr()
+    assert error == ""
     assert re.search(r"network-width +2 +\(agent\)", output)
     assert "restored from" not in output
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"Pong-v4_log.txt", "Pong-v4_weights.h5", "Pong-v4_checkpoint"}
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in agents.rglob("*") if path.is_file()} == before
 
 
 def test_a_damaged_note_ends_in_one_line(
