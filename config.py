@@ -110,7 +110,7 @@ class Config(RunPaths):
         "network; no more than the memory holds",
     )  # fmt: skip
     n_step: int = setting(
-        3, "--n-step", group="memory", unit="steps", low=1, high=100,
+        5, "--n-step", group="memory", unit="steps", low=1, high=100,
         help="rewards summed before the target network's estimate; 1 is plain Q-learning",
     )  # fmt: skip
     n_step_start: int | None = setting(

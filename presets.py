@@ -20,6 +20,7 @@ class Preset(NamedTuple):
 PLAIN: dict[str, Any] = {
     "nothing": 30,
     "pretrain": 20_000,
+    "n_step": 3,
     "n_step_start": None,
     "batch": 32,
     "train_every": 4,

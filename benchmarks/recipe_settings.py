@@ -40,9 +40,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gradients as long as they are": {"gradient_clip": 0.0},
     # What an update moves towards: rewards further ahead, and another network's opinion of them.
     "1 step": {"n_step": 1},
-    "5 steps": {"n_step": 5},
-    "5 steps, discount 0.98": {"n_step": 5, "gamma": 0.98},
-    "10 to 3 steps, discount 0.97 to 0.99": {"n_step_start": 10, "gamma_start": 0.97},
+    "3 steps": {"n_step": 3},
+    "discount 0.98": {"gamma": 0.98},
+    "10 to 3 steps, discount 0.97 to 0.99": {
+        "n_step": 3,
+        "n_step_start": 10,
+        "gamma_start": 0.97,
+    },
     "no double": {"double": False},
     "target every 500 steps": {"update": 500},
     "no target network": {"target_averaging": 1.0},

@@ -1,8 +1,8 @@
 r"""Trains recipes, which are settings with a name, and shows how fast each of them learns.
 
-    python3 benchmarks/recipes.py run runs --recipes default "5 steps" --seeds 1 2 3 --steps 250000
+    python3 benchmarks/recipes.py run runs --recipes default "3 steps" --seeds 1 2 3 --steps 250000
     python3 benchmarks/recipes.py run runs --recipes default rainbow --minutes 30 --greedy-games 20
-    python3 benchmarks/recipes.py run runs --recipes default "5 steps" --steps 250000 --jobs 2
+    python3 benchmarks/recipes.py run runs --recipes default "3 steps" --steps 250000 --jobs 2
     python3 benchmarks/recipes.py run runs --recipes default --environments Pong-v4 Breakout-v4 \
         --minutes 120 --jobs 2
     python3 benchmarks/recipes.py run runs --recipes Stable-Baselines3 --minutes 30 \
