@@ -116,7 +116,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("-b 0", "--batch 0 is out of range"),
         ("-b many", "invalid int value: 'many'"),
         ("-m 20 -b 32", "--memory 20 is below --batch 32"),
-        ("-m 40 -b 32 --envs 8", "give at least 56 transitions"),
+        ("-m 70 --envs 8", "give at least 72 transitions"),
         ("--envs many", "argument --envs: 'many' is no whole number, nor auto"),
         ("--envs 0", "--envs 0 is out of range: from 1 to 1,024"),
         ("-s 0.1 -e 0.5", "--start 0.1 is below --end 0.5"),

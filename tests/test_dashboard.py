@@ -148,7 +148,7 @@ def test_page_tells_scores_evaluations_and_settings(page: Page) -> None:
     assert "DQN of 2015 (published) 18.9 112%" in words
     assert "run x/2: 2 evaluations" in words
     assert "250 2.0 2.0 0.0 2 2 3" in words
-    assert "--n-step 3 (2 runs)" in words
+    assert "--n-step 5 (2 runs)" in words
     assert "--n-step 7 steps" in words or "--n-step 7" in words
     assert "--memory 1,000,000 transitions" in words
 

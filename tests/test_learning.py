@@ -46,7 +46,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "learning_rate": 5e-4,
     },
     **({"bfloat16": {"precision": "bfloat16"}} if has_bfloat16() else {}),
-    "averaged target, rescaled values": {"target_averaging": 0.02, "value_rescaling": True},
+    "averaged target, rescaled values": {
+        "target_averaging": 0.02,
+        "value_rescaling": True,
+        "learning_rate": 5e-4,
+    },
 }
 
 # A preset's settings of the game and of its length are for Atari.
