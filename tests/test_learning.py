@@ -50,6 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "target_averaging": 0.02,
         "value_rescaling": True,
         "learning_rate": 5e-4,
+        "steps": 7_200,
     },
 }
 
