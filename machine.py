@@ -48,7 +48,7 @@ def has_bfloat16(root: Path = Path("/")) -> bool:
 def chosen_precision() -> str:
     """Returns what networks compute in fastest on this processor: "bfloat16" or "float32".
 
-    Where there are instructions for bfloat16, updates take two thirds to four fifths of the time.
+    Where there are instructions for bfloat16, updates take less time: docs/results.md.
     """
     return "bfloat16" if has_bfloat16() else "float32"
 
