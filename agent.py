@@ -19,10 +19,10 @@ from dead_relus import DeadReLUs, relus_of
 from device_frames import DeviceFrames, has_gpu
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
-from machine import has_bfloat16
 from networks import NETWORKS, NetworkOptions, computing_in
 from optimizers import make_optimizer
 from settings import ConfigError
+from system.memory import has_bfloat16
 from targets import LOSSES
 
 

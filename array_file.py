@@ -40,8 +40,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from errors import OneLineError
 from files import replacing
+from system.errors import OneLineError
 
 MAGIC = b"DQNARRAY"
 VERSION = 1

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from array_file import ArrayFile, ArrayFileError, save
-from errors import OneLineError
 from files import flush_folder
 from loan import end_loans
+from system.errors import OneLineError
 
 VERSION = 3  # of what the files hold
 OLDEST_VERSION = 2  # that can be read; it has no figures of Q's spread and of dead ReLUs

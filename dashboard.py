@@ -17,7 +17,6 @@ from config import Config
 from curve_plot import PUBLISHED, Y_LABELS, draw_curves
 from curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
 from dashboard_page import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
-from errors import OneLineError
 from figures import read_groups, say, say_notes
 from files import replacing
 from published_scores import published_scores
@@ -25,6 +24,7 @@ from reward_log import LogError, shown
 from run_logs import Group, Run
 from settings import GROUPS
 from settings import shown as setting_text
+from system.errors import OneLineError
 
 CURVES = ("score", "reward", "loss", "mean-q", "q-spread", "dead-relus", "epsilon")
 FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size

@@ -18,7 +18,7 @@ from keras import ops
 
 from array_file import ArrayFile
 from loan import Loan
-from machine import mebibytes
+from system.memory import mebibytes
 
 PIECE_BYTES = 4 << 20  # of frames that are fetched at a time to be written
 

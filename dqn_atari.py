@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Config
-from console import PROGRAM, say_error
-from cores import chosen_environments, share_cores, usable_cores
-from errors import OneLineError
-from loading import loading_libraries
-from machine import chosen_precision
 from presets import PLAIN, PRESETS
 from settings import GROUPS, ConfigError, check_unchanged
+from system.console import PROGRAM, say_error
+from system.cores import chosen_environments, share_cores, usable_cores
+from system.errors import OneLineError
+from system.memory import chosen_precision
+from system.quiet_imports import loading_libraries
 from trained_agents import Note, check_has_weights, listing
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ import numpy as np
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
-from cores import emulator_threads
-from errors import OneLineError
 from games import Game
+from system.cores import emulator_threads
+from system.errors import OneLineError
 
 FRAME_SIZE = 84
 SQUARE_SIZE = 160  # the whole width of the screen

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from errors import OneLineError
+from system.errors import OneLineError
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ale_py
 import gymnasium
 
-from errors import OneLineError
+from system.errors import OneLineError
 
 FRAMES_PER_SECOND = 60  # of the console
 # The probability that the emulator repeats the last action instead of the one it is given, as

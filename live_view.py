@@ -10,9 +10,9 @@ from types import FrameType
 from typing import Any
 
 from config import Config
-from console import warn
 from followed_game import FollowedGame
 from preprocessing import History
+from system.console import warn
 from window import Window
 
 # A window opened late has all of a game to catch up with, for which the run is not to stand still.

@@ -13,9 +13,9 @@ import device_frames
 from batch import Batch
 from config import Config
 from device_frames import DeviceFrames, has_gpu, spare_gpu_memory
-from machine import available_memory, mebibytes
 from n_step import Horizon
 from replay_memory import ReplayMemory
+from system.memory import available_memory, mebibytes
 
 # What the program comes to take beside the memory once all is set up, and for each transition of a
 # batch, as measured with the larger network and frames of 84×84. Both grow with the frames.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from pathlib import Path
 from typing import NamedTuple
 
-TABLE = Path(__file__).parent / "res" / "published_scores.csv"
+from system.root import ROOT
+
+TABLE = ROOT / "res" / "published_scores.csv"
 
 
 class PublishedScores(NamedTuple):

@@ -13,13 +13,13 @@ import numpy as np
 
 from checkpoint import Checkpoint
 from config import Config
-from console import command, folded, joined, painted
-from cores import emulator_threads, network_threads, usable_cores
 from evaluation import Evaluations
 from live_view import LiveView
-from machine import mebibytes
 from published_scores import published_scores
 from settings import describe
+from system.console import command, folded, joined, painted
+from system.cores import emulator_threads, network_threads, usable_cores
+from system.memory import mebibytes
 from training import Training
 
 NAME_WIDTH = 18

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from errors import OneLineError
+from system.errors import OneLineError
 
 
 class LogError(OneLineError):

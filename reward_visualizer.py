@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from errors import OneLineError
 from reward_log import shown
+from system.errors import OneLineError
 
 PROGRAM = "reward_visualizer.py"
 FORMATS = ("png", "svg", "pdf")

@@ -13,7 +13,6 @@ import numpy as np
 from agent import make_agent
 from checkpoint import Checkpoint
 from config import Config
-from console import StopSignals, warn
 from evaluation import Evaluations
 from evaluation_log import read_evaluations, write_evaluations
 from files import check_folder, locked
@@ -26,6 +25,7 @@ from run_files import RunFiles
 from run_loop import RunLoop
 from schedules import LinearSchedule
 from settings import ConfigError, shown_by_flag
+from system.console import StopSignals, warn
 from training import RECENT_GAMES, Origin, Training
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from checkpoint import CheckpointWriter, State
 from config import Config
-from console import warn
 from evaluation import Evaluations
 from evaluation_log import write_evaluations
 from followed_game import pictures_of
 from games import FRAMES_PER_SECOND
 from reward_log import Episode, RewardLog
+from system.console import warn
 from training import Training
 from video import VideoError, gif_of
 

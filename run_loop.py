@@ -7,13 +7,13 @@ import sys
 import numpy as np
 
 from config import Config
-from console import Progress, StopSignals
 from emulators import EmulatorError
 from evaluation import Evaluations
 from live_view import LiveView
-from machine import mebibytes
 from reward_log import Episode
 from run_files import RunFiles
+from system.console import Progress, StopSignals
+from system.memory import mebibytes
 from training import Training
 
 

@@ -8,7 +8,7 @@ from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
-from errors import OneLineError
+from system.errors import OneLineError
 
 GROUPS = (
     "environment",

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from config import Config
-from console import PROGRAM, command, shown_path
-from errors import OneLineError
 from files import replacing
+from system.console import PROGRAM, command, shown_path
+from system.errors import OneLineError
+from system.root import ROOT
 
-AGENTS = Path(__file__).parent / "res" / "agents"
+AGENTS = ROOT / "res" / "agents"
 NOTE_NAME = "agent.json"
 # What playing depends on, and what training does.
 PLAY_GROUPS = frozenset({"environment", "network"})

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import zstandard
 
-from errors import OneLineError
 from files import replacing
+from system.errors import OneLineError
 
 GIF_CLOCK = Fraction(1, 100)  # seconds, which a GIF counts time in
 # Many programs show a picture of a GIF that is to last for less ten times as long.

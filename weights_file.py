@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from errors import OneLineError
 from files import replacing
+from system.errors import OneLineError
 
 if TYPE_CHECKING:
     import keras

@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
 import window_process
-from errors import OneLineError
+from system.errors import OneLineError
+from system.root import ROOT
 from window_process import ClosedError, Newest, Shown
 
 # Screen pixels for each of the game's, across and down: those of these games are wider than high.
@@ -48,7 +48,7 @@ class Window:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent,
+            cwd=ROOT,
         )
         self._sender = threading.Thread(target=self._send_all, daemon=True)
         self._sender.start()

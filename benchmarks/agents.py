@@ -36,15 +36,15 @@ from benchmarks.recipe_settings import flags
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, commit_of, cores_of, others_beside
 from checkpoint import Checkpoint, newest
 from config import Config
-from console import joined
 from dqn_atari import EPSILON
-from errors import OneLineError
 from evaluation_log import read_evaluations
 from files import replacing
 from games import find_game
-from loading import loading_libraries
 from preprocessing import make_environments, state_shape
 from presets import PLAIN
+from system.console import joined
+from system.errors import OneLineError
+from system.quiet_imports import loading_libraries
 from trained_agents import GREEDY, NOTED_GROUPS, WITH_EPSILON, Note, noted_settings, write_note
 
 PLAY_SEED = 1

@@ -29,11 +29,11 @@ import numpy as np
 
 from batch import Batch
 from config import Config
-from loading import loading_libraries
 from preprocessing import state_shape
 from presets import PLAIN as PLAIN_SETTINGS
 from presets import PRESETS
 from random_batches import ACTIONS, random_batch
+from system.quiet_imports import loading_libraries
 
 with loading_libraries():
     from agent import Agent, make_agent

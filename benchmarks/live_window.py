@@ -22,9 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from config import Config
-from errors import OneLineError
 from live_view import LiveView
 from run import assemble
+from system.errors import OneLineError
 from training import Training
 
 WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile

@@ -23,10 +23,10 @@ from typing import Any
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from console import StopSignals
 from games import find_game
 from reward_log import Episode, RewardLog
 from run_paths import LOG_ENDING
+from system.console import StopSignals
 
 FRAME_SKIP, FRAMES_IN_A_STATE = 4, 4
 MOST_STEPS = 10_000_000  # which exploration is a tenth of

@@ -23,10 +23,10 @@ from benchmarks.recipe_settings import PEER, RECIPES
 from benchmarks.run_notes import NOTE, cores_of
 from curves import moving_mean
 from drawing import count_text, write_figure
-from errors import OneLineError
 from log_table import Values
 from run_logs import Run, read_run
 from run_paths import LOG_ENDING
+from system.errors import OneLineError
 
 EVALUATION = "evaluation.json"  # beside a run's note
 FEW, MANY = 20, 100  # games of which means are told

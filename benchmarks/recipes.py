@@ -43,11 +43,11 @@ from benchmarks.recipe_table import EVALUATION, show
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, new_part
 from checkpoint import newest
 from config import Config
-from console import StopSignals
-from cores import usable_cores
-from errors import OneLineError
 from files import replacing
 from games import find_game
+from system.console import StopSignals
+from system.cores import usable_cores
+from system.errors import OneLineError
 
 PEER_PROGRAM = ROOT / "benchmarks" / "peer.py"
 SECONDS_BETWEEN_LOOKS = 0.1  # at the processes

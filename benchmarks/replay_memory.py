@@ -44,9 +44,9 @@ import psutil
 from ale_py.vector_env import AtariVectorEnv
 
 from games import game_roms
-from machine import available_memory
 from prefetching import Prefetcher
 from replay_memory import ReplayMemory
+from system.memory import available_memory
 
 GAMES = ["Pong", "Breakout", "SpaceInvaders", "Seaquest", "Qbert"]
 GAMES += ["MsPacman", "Enduro", "Riverraid", "BeamRider", "Phoenix"]
@@ -163,7 +163,7 @@ def stable_baselines3(file: Path, transitions: int) -> list[float]:
 def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[float]:
     """Returns the ms of `take` between real updates, with a thread and without."""
     from config import Config
-    from loading import loading_libraries
+    from system.quiet_imports import loading_libraries
 
     with loading_libraries():
         from agent import make_agent
@@ -191,7 +191,7 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
 def loop(file: Path, transitions: int, turns: int) -> list[float]:
     """Returns steps/s with plain and with packed frames, and quartiles of the times' ratio."""
     from config import Config
-    from loading import loading_libraries
+    from system.quiet_imports import loading_libraries
 
     with loading_libraries():
         from run import assemble

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from control_groups import lines
+from system.control_groups import lines
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "dqn_atari.py"

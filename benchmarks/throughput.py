@@ -69,7 +69,7 @@ THREADS: dict[str, tuple[int | None, int | None, int | None]] = {
 
 def ours(steps: int, **settings: object) -> float:
     """Returns the steps per second of this program's loop."""
-    from cores import share_cores
+    from system.cores import share_cores
 
     share_cores()
     from config import Config

@@ -22,10 +22,10 @@ from terminals import shown_in_a_terminal
 import weights_file
 from config import Config
 from dqn_atari import ListAgents, ListPresets, main, make_parser
-from machine import mebibytes
 from replay_memory import ReplayMemory
 from reward_log import read_log
 from settings import GROUPS
+from system.memory import mebibytes
 
 PROGRAM = Path(__file__).parent.parent / "dqn_atari.py"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from control_group_files import SPOILT, V2, belongs_to, spoil
 
-import cores
-from cores import chosen_environments, emulator_threads, network_threads, usable_cores
 from emulators import VectorEmulators
 from games import find_game
+from system import cores
+from system.cores import chosen_environments, emulator_threads, network_threads, usable_cores
 
 ROOT = Path(__file__).parent.parent
 V1 = "sys/fs/cgroup/cpu"
@@ -145,7 +145,7 @@ def test_threads_that_the_user_chose_are_those_that_are_told(
 # Libraries see by themselves where they may run, but not how much time a container has.
 COUNTED = """
 import os, sys
-import cores
+from system import cores
 cores._quotas = lambda root: [1]
 {work}
 for task in os.listdir("/proc/self/task"):
@@ -178,5 +178,7 @@ def test_a_run_with_one_core_has_one_thread_of_each_kind_and_says_so(tmp_path: P
 
 @only_linux
 def test_jax_with_one_core_has_one_thread_to_compute_in() -> None:
-    work = "from cores import share_cores; share_cores(); import jax; jax.numpy.ones(3).sum()"
+    work = (
+        "from system.cores import share_cores; share_cores(); import jax; jax.numpy.ones(3).sum()"
+    )
     assert with_time_of_one_core(work).splitlines().count("thread tf_XLAEigen") == 1

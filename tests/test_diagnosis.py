@@ -15,7 +15,6 @@ from logs import episode
 
 from agent import make_agent
 from config import Config
-from console import StopSignals
 from diagnosis import (
     DEAD,
     SCORE,
@@ -35,6 +34,7 @@ from reward_log import RewardLog, read_log
 from run import assemble, make_evaluations
 from run_files import RunFiles
 from run_loop import RunLoop
+from system.console import StopSignals
 from training import LinearSchedule, Origin, Training
 
 ROOT = Path(__file__).parent.parent

@@ -12,10 +12,10 @@ from falling_ball import BEST_SCORE, CELL, PADDLE, STAY, STEPS, FallingBall
 from agent import Agent, make_agent
 from config import Config
 from evaluation import play_games
-from machine import has_bfloat16
 from prefetching import make_prefetcher
 from presets import PRESETS
 from schedules import LinearSchedule
+from system.memory import has_bfloat16
 from training import Origin, Training
 
 # Small and quick: what a run on Atari does in hours, in seconds.

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from loading import NOT_NEEDED, loading_libraries
+from system.quiet_imports import NOT_NEEDED, loading_libraries
 
 ROOT = Path(__file__).parent.parent
 # What a library does as it loads: it says something on stderr, looks for another one, makes a mess.
 WORK = """
 import gc, os, sys
-from loading import loading_libraries
+from system.quiet_imports import loading_libraries
 try:
     with loading_libraries():
         os.write(2, b"hello")

@@ -8,8 +8,9 @@ import psutil
 import pytest
 from control_group_files import SPOILT, V2, belongs_to, spoil
 
-import machine
-from machine import available_memory, has_bfloat16
+from system import memory
+from system.memory import available_memory, has_bfloat16
+from system.root import ROOT
 
 V1 = "sys/fs/cgroup/memory"
 V1_NO_LIMIT = 9223372036854771712  # 2**63 - 1, down to a whole page
@@ -23,7 +24,7 @@ def write(folder: Path, **files: object) -> None:
 
 
 def rooms(root: Path) -> list[int]:
-    return list(machine._container_rooms(root))
+    return list(memory._container_rooms(root))
 
 
 def test_there_is_some_memory_and_not_more_than_the_machine_has() -> None:
@@ -174,21 +175,19 @@ def test_page_cache_that_can_not_be_read_counts_as_used(tmp_path: Path, how: str
 
 
 def test_least_room_of_all_is_what_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_container_rooms", lambda _: [900, 700, V1_NO_LIMIT])
+    monkeypatch.setattr(memory, "_container_rooms", lambda _: [900, 700, V1_NO_LIMIT])
     assert available_memory() == 700
 
 
 def test_machine_without_any_limit_has_all_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_container_rooms", lambda _: [])
-    monkeypatch.setattr(machine, "_address_space_rooms", lambda: [])
+    monkeypatch.setattr(memory, "_container_rooms", lambda _: [])
+    monkeypatch.setattr(memory, "_address_space_rooms", lambda: [])
     total = psutil.virtual_memory().total
     assert available_memory() == pytest.approx(psutil.virtual_memory().available, abs=total / 10)
 
 
 def test_limits_are_those_of_the_real_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        machine, "_container_rooms", lambda root: [700] if root == Path("/") else []
-    )
+    monkeypatch.setattr(memory, "_container_rooms", lambda root: [700] if root == Path("/") else [])
     assert available_memory() == 700
 
 
@@ -198,7 +197,7 @@ def test_limit_that_is_already_exceeded_leaves_nothing(
     belongs_to(tmp_path, "0::/")
     write(tmp_path / V2, max=1000, high=200, current=300)
     left = rooms(tmp_path)
-    monkeypatch.setattr(machine, "_container_rooms", lambda _: left)
+    monkeypatch.setattr(memory, "_container_rooms", lambda _: left)
     assert available_memory() == 0
 
 
@@ -211,7 +210,8 @@ def test_system_without_the_resource_module_sets_no_limit_of_its_own(
 
 LIMIT_OF_ITS_OWN = """
 import mmap, psutil, resource
-from machine import available_memory, has_bfloat16
+from system.memory import available_memory, has_bfloat16
+from system.root import ROOT
 
 room, slack = 256 << 20, 16 << 20
 available_memory()  # whatever it loads
@@ -230,7 +230,7 @@ except (MemoryError, OSError):
 def test_process_under_a_limit_of_its_own_sees_what_it_can_really_have() -> None:
     child = subprocess.run(
         [sys.executable, "-c", LIMIT_OF_ITS_OWN],
-        cwd=Path(machine.__file__).parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from config import Config
-from cores import chosen_environments, usable_cores
 from dqn_atari import main, make_config
-from machine import chosen_precision
 from presets import PRESETS
 from settings import ConfigError
+from system.cores import chosen_environments, usable_cores
+from system.memory import chosen_precision
 
 PAGE = (Path(__file__).parent.parent / "docs" / "presets.md").read_text()
 NAMES = [

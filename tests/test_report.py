@@ -13,13 +13,13 @@ import pytest
 from terminals import shown_in_a_terminal
 
 from config import Config
-from console import folded
 from dqn_atari import make_config, make_parser
 from evaluation_log import read_evaluations
 from report import duration
 from resuming import find_checkpoint
 from reward_log import read_log
 from settings import GROUPS
+from system.console import folded
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = 80

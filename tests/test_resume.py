@@ -17,13 +17,13 @@ import checkpoint as checkpoints
 from array_file import ArrayFile, save
 from checkpoint import Checkpoint, CheckpointError, newest
 from config import Config, ConfigError
-from cores import chosen_environments
 from dqn_atari import main, make_config
 from presets import PLAIN
 from resuming import find_checkpoint
 from reward_log import RewardLog, cut_back, read_log
 from run import assemble, make_evaluations, train
 from run_files import RunFiles
+from system.cores import chosen_environments
 from training import Training
 
 # Short games, so that some end; small networks and few updates, so that it is quick.

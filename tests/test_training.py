@@ -17,13 +17,13 @@ from agent import Agent, Update, make_agent
 from batch import Batch
 from config import Config, ConfigError
 from device_frames import DeviceFrames
-from machine import mebibytes
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
 from reward_log import Episode, LogError, read_log
 from run import assemble, train
 from schedules import LinearSchedule
+from system.memory import mebibytes
 from training import Origin, Training
 
 SMALL = {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
-from control_groups import control_groups, lines, number
+from system.control_groups import control_groups, lines, number
 
 
 class _Names(NamedTuple):

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from system.root import ROOT
+
 PROGRAM = "dqn_atari.py"
 COLUMNS = 80  # of a line, unless a path or a command takes more
 PLAIN_LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
@@ -77,7 +79,7 @@ def shown_path(path: Path) -> Path:
 
 def command(program: str, *arguments: object) -> str:
     """Returns a command that runs one of the programs with the interpreter that runs this one."""
-    return joined([sys.orig_argv[0], shown_path(Path(__file__).with_name(program)), *arguments])
+    return joined([sys.orig_argv[0], shown_path(ROOT / program), *arguments])
 
 
 def joined(words: Iterable[object]) -> str:

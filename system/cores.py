@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from control_groups import control_groups, lines, number
+from system.control_groups import control_groups, lines, number
 
 FEWEST_ENVIRONMENTS, MOST_ENVIRONMENTS = 8, 32
 # What the libraries read as they are loaded: TensorFlow's threads for the parts of an operation and
