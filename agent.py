@@ -11,17 +11,17 @@ import keras
 import numpy as np
 from keras import ops
 
-import weights_file
 from batch import Batch
 from compiled import compiled_dead_relus, compiled_updates, compiled_values
-from config import Config
 from dead_relus import DeadReLUs, relus_of
 from device_frames import DeviceFrames, has_gpu
 from distributions import Categorical, Distribution, Mean, Quantiles
 from learner import Actor, Algorithm, Learner
 from networks import NETWORKS, NetworkOptions, computing_in
 from optimizers import make_optimizer
-from settings import ConfigError
+from settings.config import Config
+from settings.declaration import ConfigError
+from storage import weights
 from system.memory import has_bfloat16
 from targets import LOSSES
 
@@ -221,7 +221,7 @@ class Agent:
             OSError: the file cannot be written; one that was there stays.
         """
         _check_finite(self.online.get_weights())
-        weights_file.save(path, self.online, run)
+        weights.save(path, self.online, run)
 
     def load_weights(self, path: Path, channels_first: bool = False) -> None:
         """Loads weights into both networks.
@@ -231,13 +231,13 @@ class Agent:
 
         Args:
             path: the file.
-            channels_first: whether its network has the channels first; see `weights_file.load`.
+            channels_first: whether its network has the channels first; see `weights.load`.
 
         Raises:
             WeightsError: the file is missing, damaged, none of these, of a newer format version,
                 or of another shape.
         """
-        weights_file.load(path, self.online, channels_first)
+        weights.load(path, self.online, channels_first)
         self.copy_to_target()
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from drawing import is_finite
 from log_table import Values
-from reward_log import LogError, shown
 from run_logs import Run
+from storage.episode_log import LogError, shown
 
 # Names on the command line, and the columns of a log's table.
 X_COLUMNS = {"steps": "steps", "episodes": "number", "frames": "frames", "hours": "seconds"}

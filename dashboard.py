@@ -13,17 +13,17 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from config import Config
 from curve_plot import PUBLISHED, Y_LABELS, draw_curves
 from curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
 from dashboard_page import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
 from figures import read_groups, say, say_notes
-from files import replacing
 from published_scores import published_scores
-from reward_log import LogError, shown
 from run_logs import Group, Run
-from settings import GROUPS
-from settings import shown as setting_text
+from settings.config import Config
+from settings.declaration import GROUPS
+from settings.declaration import shown as setting_text
+from storage.episode_log import LogError, shown
+from storage.files import replacing
 from system.errors import OneLineError
 
 CURVES = ("score", "reward", "loss", "mean-q", "q-spread", "dead-relus", "epsilon")

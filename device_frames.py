@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from array_file import ArrayFile
-from loan import Loan
+from storage.arrays import ArrayFile
+from storage.loans import Loan
 from system.memory import mebibytes
 
 PIECE_BYTES = 4 << 20  # of frames that are fetched at a time to be written

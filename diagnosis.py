@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from config import Config
 from published_scores import published_scores
-from reward_log import Episode
+from settings.config import Config
+from storage.episode_log import Episode
 
 SPREAD, DEAD, SCORE = "spread", "dead", "score"  # the signs
 

@@ -19,9 +19,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from config import Config
-from presets import PLAIN, PRESETS
-from settings import GROUPS, ConfigError, check_unchanged
+from settings.config import Config
+from settings.declaration import GROUPS, ConfigError, check_unchanged
+from settings.presets import PLAIN, PRESETS
 from system.console import PROGRAM, say_error
 from system.cores import chosen_environments, share_cores, usable_cores
 from system.errors import OneLineError
@@ -30,7 +30,7 @@ from system.quiet_imports import loading_libraries
 from trained_agents import Note, check_has_weights, listing
 
 if TYPE_CHECKING:
-    from checkpoint import Checkpoint
+    from storage.checkpoints import Checkpoint
 
 AUTO = "auto"
 # What suits this machine, by the names of the settings that take the word auto.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 
-from files import replacing
 from log_table import Values
+from storage.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import Agent
-from config import Config
-from evaluation_log import Evaluation
 from preprocessing import AtariEnvironments, FrameStack, History, Step, make_environments
 from published_scores import published_scores
+from settings.config import Config
+from storage.evaluation_log import Evaluation
 
 MOST_SIDE_BY_SIDE = 32
 # Beside those of the environments, the agent and the memory, which come from the same seed.

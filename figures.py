@@ -12,8 +12,8 @@ import average_plots
 from curve_plot import DPI, SIZE, draw_curves
 from drawing import write_figure
 from log_table import read_table
-from reward_log import shown
 from run_logs import Group, environment_name, find_logs, grouped, read_run
+from storage.episode_log import shown
 
 PROGRAM = "reward_visualizer.py"
 

@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 
-from config import Config
 from emulators import SAME_SEED, GymnasiumEmulators
 from preprocessing import History, game_of
+from settings.config import Config
 
 
 class FollowedGame:

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from array_file import ArrayFile
 from frame_codecs import CODECS
-from loan import Loan
+from storage.arrays import ArrayFile
+from storage.loans import Loan
 
 NAMES = ("none", *CODECS)
 GROUP = 4  # frames of a stream that are packed together

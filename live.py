@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from curve_plot import DPI, SIZE, draw_curves
 from drawing import write_figure
 from figures import read_groups, say, say_notes, title_of
-from reward_log import LogError, shown
 from run_logs import beside, find_logs
-from run_paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING
+from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING
+from storage.episode_log import LogError, shown
 
 INTERVAL = 1.0  # seconds between two looks at the files
 # What a figure is drawn with where it cannot be shown.

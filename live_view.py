@@ -9,9 +9,9 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
-from config import Config
 from followed_game import FollowedGame
 from preprocessing import History
+from settings.config import Config
 from system.console import warn
 from window import Window
 

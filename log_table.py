@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from reward_log import (
+from storage.episode_log import (
     CUT_SHORT,
     NO_EPISODE,
     Episode,

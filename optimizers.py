@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from config import Config
+from settings.config import Config
 
 
 class FusedAdam(keras.optimizers.Adam):

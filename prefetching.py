@@ -11,10 +11,10 @@ import numpy as np
 
 import device_frames
 from batch import Batch
-from config import Config
 from device_frames import DeviceFrames, has_gpu, spare_gpu_memory
 from n_step import Horizon
 from replay_memory import ReplayMemory
+from settings.config import Config
 from system.memory import available_memory, mebibytes
 
 # What the program comes to take beside the memory once all is set up, and for each transition of a

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from config import Config
 from emulators import (
     SAME_SEED,
     Emulators,
@@ -22,6 +21,7 @@ from emulators import (
     frame_shape,
 )
 from games import Game, find_game
+from settings.config import Config
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
 SEED_STEPS = 1_000  # after which an emulator is given a new seed, at the next end of an episode

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from files import check_folder
+from storage.files import check_folder
 from video import VideoWriter, gif_writer, mp4_writer
 
 

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 import frame_store
-from array_file import ArrayFile, ArrayFileError, save
 from batch import Batch, empty_batch
-from checkpoint import MEMORY_KIND
-from loan import end_loans
 from n_step import Horizon, n_step_returns
 from priorities import Priorities
+from storage.arrays import ArrayFile, ArrayFileError, save
+from storage.checkpoints import MEMORY_KIND
+from storage.loans import end_loans
 
 if TYPE_CHECKING:
     from device_frames import DeviceFrames

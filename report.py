@@ -11,12 +11,12 @@ from typing import TextIO
 import keras
 import numpy as np
 
-from checkpoint import Checkpoint
-from config import Config
 from evaluation import Evaluations
 from live_view import LiveView
 from published_scores import published_scores
-from settings import describe
+from settings.config import Config
+from settings.declaration import describe
+from storage.checkpoints import Checkpoint
 from system.console import command, folded, joined, painted
 from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from reward_log import shown
+from storage.episode_log import shown
 from system.errors import OneLineError
 
 PROGRAM = "reward_visualizer.py"

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent import make_agent
-from checkpoint import Checkpoint
-from config import Config
 from evaluation import Evaluations
-from evaluation_log import read_evaluations, write_evaluations
-from files import check_folder, locked
 from live_view import LiveView
 from prefetching import make_prefetcher
 from preprocessing import make_environments, state_shape
 from report import introduction, summary
-from reward_log import RewardLog, cut_back, read_log
 from run_files import RunFiles
 from run_loop import RunLoop
 from schedules import LinearSchedule
-from settings import ConfigError, shown_by_flag
+from settings.config import Config
+from settings.declaration import ConfigError, shown_by_flag
+from storage.checkpoints import Checkpoint
+from storage.episode_log import RewardLog, cut_back, read_log
+from storage.evaluation_log import read_evaluations, write_evaluations
+from storage.files import check_folder, locked
 from system.console import StopSignals, warn
 from training import RECENT_GAMES, Origin, Training
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from checkpoint import CheckpointWriter, State
-from config import Config
 from evaluation import Evaluations
-from evaluation_log import write_evaluations
 from followed_game import pictures_of
 from games import FRAMES_PER_SECOND
-from reward_log import Episode, RewardLog
+from settings.config import Config
+from storage.checkpoints import CheckpointWriter, State
+from storage.episode_log import Episode, RewardLog
+from storage.evaluation_log import write_evaluations
 from system.console import warn
 from training import Training
 from video import VideoError, gif_of

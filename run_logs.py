@@ -18,13 +18,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from checkpoint import CheckpointError, newest
-from config import Config
-from evaluation_log import Evaluation, read_evaluations
 from log_table import LogTable, read_table
-from reward_log import LogError, shown
-from run_paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
-from settings import as_flags
+from settings.config import Config
+from settings.declaration import as_flags
+from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
+from storage.checkpoints import CheckpointError, newest
+from storage.episode_log import LogError, shown
+from storage.evaluation_log import Evaluation, read_evaluations
 
 _LOG = re.compile(r"(.+)_log(\.[0-9]+)?\.txt", re.DOTALL)  # numbered where it was set aside
 _SETTINGS = {

@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 
-from config import Config
 from emulators import EmulatorError
 from evaluation import Evaluations
 from live_view import LiveView
-from reward_log import Episode
 from run_files import RunFiles
+from settings.config import Config
+from storage.episode_log import Episode
 from system.console import Progress, StopSignals
 from system.memory import mebibytes
 from training import Training

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from config import Config
 from n_step import Horizon
+from settings.config import Config
 
 
 @dataclass(frozen=True)

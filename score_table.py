@@ -12,10 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from agent import Agent, make_agent
-from config import Config
 from evaluation import play_games, scoring_environments, summarised
 from preprocessing import MAX_FRAMES, AtariEnvironments, state_shape
 from published_scores import published_scores
+from settings.config import Config
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

@@ -23,8 +23,8 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from agent import Update
-from evaluation_log import Evaluation
-from reward_log import Episode
+from storage.episode_log import Episode
+from storage.evaluation_log import Evaluation
 from training import Training
 
 STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many

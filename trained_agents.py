@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from config import Config
-from files import replacing
+from settings.config import Config
+from storage.files import replacing
 from system.console import PROGRAM, command, shown_path
 from system.errors import OneLineError
 from system.root import ROOT

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import zstandard
 
-from files import replacing
+from storage.files import replacing
 from system.errors import OneLineError
 
 GIF_CLOCK = Fraction(1, 100)  # seconds, which a GIF counts time in

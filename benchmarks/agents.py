@@ -31,17 +31,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-import weights_file
 from benchmarks.recipe_settings import flags
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, commit_of, cores_of, others_beside
-from checkpoint import Checkpoint, newest
-from config import Config
 from dqn_atari import EPSILON
-from evaluation_log import read_evaluations
-from files import replacing
 from games import find_game
 from preprocessing import make_environments, state_shape
-from presets import PLAIN
+from settings.config import Config
+from settings.presets import PLAIN
+from storage import weights
+from storage.checkpoints import Checkpoint, newest
+from storage.evaluation_log import read_evaluations
+from storage.files import replacing
 from system.console import joined
 from system.errors import OneLineError
 from system.quiet_imports import loading_libraries
@@ -203,7 +203,7 @@ def _save_half(config: Config, source: Path, target: Path) -> None:
     states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, num_actions(config), rng)
     agent.load_weights(source)
-    weights_file.save(target, agent.online, weights_file.run_of(source) or "", half=True)
+    weights.save(target, agent.online, weights.run_of(source) or "", half=True)
 
 
 def _measured(epsilon: float, arguments: Sequence[object]) -> dict[str, Any]:

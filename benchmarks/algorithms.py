@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from batch import Batch
-from config import Config
 from preprocessing import state_shape
-from presets import PLAIN as PLAIN_SETTINGS
-from presets import PRESETS
 from random_batches import ACTIONS, random_batch
+from settings.config import Config
+from settings.presets import PLAIN as PLAIN_SETTINGS
+from settings.presets import PRESETS
 from system.quiet_imports import loading_libraries
 
 with loading_libraries():

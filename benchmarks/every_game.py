@@ -19,10 +19,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from config import Config
 from games import game_roms
-from presets import PRESETS
 from run import assemble
+from settings.config import Config
+from settings.presets import PRESETS
 
 
 def train_a_little(environment: str, steps: int, preset: str) -> str:

@@ -32,9 +32,9 @@ import psutil
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from array_file import ArrayFile
-from checkpoint import CheckpointError, newest
-from reward_log import LogError, cut_back, read_log
+from storage.arrays import ArrayFile
+from storage.checkpoints import CheckpointError, newest
+from storage.episode_log import LogError, cut_back, read_log
 
 PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
 GAME = "Pong-v4"
@@ -146,7 +146,7 @@ def damage(folder: Path, count: int) -> str:
 def read_weights(path: Path) -> Callable[[], str]:
     """Returns a function that says what loading the weights comes to."""
     from networks import nips_network
-    from weights_file import WeightsError, load
+    from storage.weights import WeightsError, load
 
     network = nips_network((84, 84, 4), 6, 0)
     load(path, network)
@@ -188,7 +188,7 @@ def read_checkpoint(folder: Path) -> Callable[[], str]:
 
 def read_episodes(path: Path) -> Callable[[], str]:
     """Returns a function that says what going on with a log comes to."""
-    from reward_log import RewardLog
+    from storage.episode_log import RewardLog
 
     with RewardLog(path) as log:
         position = log.position

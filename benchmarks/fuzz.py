@@ -31,10 +31,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from array_file import MAGIC, ArrayFile, ArrayFileError
 from dqn_atari import make_config, make_parser
-from reward_log import LogError, RewardLog, cut_back, read_log
-from settings import ConfigError
+from settings.declaration import ConfigError
+from storage.arrays import MAGIC, ArrayFile, ArrayFileError
+from storage.episode_log import LogError, RewardLog, cut_back, read_log
 
 FOLDER = Path(tempfile.mkdtemp())
 LINE = (
@@ -160,7 +160,7 @@ def checkpoint(content: bytes) -> None:
 def weights_reader() -> Callable[[], None]:
     """Returns what loads weights of ours that were changed."""
     from networks import nips_network
-    from weights_file import WeightsError, load, save
+    from storage.weights import WeightsError, load, save
 
     network = nips_network((36, 36, 2), 3, 0)
     path = FOLDER / "weights.h5"

@@ -144,9 +144,9 @@ def updates(
 ) -> list[list[Any]]:
     """Returns rows: the size of a batch, updates in a call, and their speed from both places."""
     from agent import make_agent
-    from config import Config
     from device_frames import DeviceFrames
     from random_batches import ACTIONS, STATE, random_batch
+    from settings.config import Config
 
     rng = np.random.default_rng(1)
     frames = DeviceFrames(FRAMES, 1, STATE[:2])
@@ -173,8 +173,8 @@ def updates(
 
 def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed:
     """Returns how fast the whole loop is, in steps a second."""
-    from config import Config
     from run import assemble
+    from settings.config import Config
 
     config = Config(
         environment=GAME, envs=envs, memory=memory, pretrain=FIRST_UPDATE, start=EPSILON,

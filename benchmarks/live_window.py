@@ -21,9 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from config import Config
 from live_view import LiveView
 from run import assemble
+from settings.config import Config
 from system.errors import OneLineError
 from training import Training
 

@@ -24,8 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from games import find_game
-from reward_log import Episode, RewardLog
-from run_paths import LOG_ENDING
+from settings.paths import LOG_ENDING
+from storage.episode_log import Episode, RewardLog
 from system.console import StopSignals
 
 FRAME_SKIP, FRAMES_IN_A_STATE = 4, 4

@@ -23,7 +23,7 @@ import numpy as np
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reward_log import Episode, format_episode
+from storage.episode_log import Episode, format_episode
 
 PROGRAM = Path(__file__).resolve().parent.parent / "reward_visualizer.py"
 CALLS = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from config import Config
-from settings import as_flags
+from settings.config import Config
+from settings.declaration import as_flags
 
 PEER = "Stable-Baselines3"  # trained by `peer.py`, with settings of its own
 

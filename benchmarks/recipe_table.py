@@ -25,7 +25,7 @@ from curves import moving_mean
 from drawing import count_text, write_figure
 from log_table import Values
 from run_logs import Run, read_run
-from run_paths import LOG_ENDING
+from settings.paths import LOG_ENDING
 from system.errors import OneLineError
 
 EVALUATION = "evaluation.json"  # beside a run's note

@@ -41,10 +41,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.recipe_settings import PEER, RECIPES, flags
 from benchmarks.recipe_table import EVALUATION, show
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, new_part
-from checkpoint import newest
-from config import Config
-from files import replacing
 from games import find_game
+from settings.config import Config
+from storage.checkpoints import newest
+from storage.files import replacing
 from system.console import StopSignals
 from system.cores import usable_cores
 from system.errors import OneLineError

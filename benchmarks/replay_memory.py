@@ -162,7 +162,7 @@ def stable_baselines3(file: Path, transitions: int) -> list[float]:
 
 def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[float]:
     """Returns the ms of `take` between real updates, with a thread and without."""
-    from config import Config
+    from settings.config import Config
     from system.quiet_imports import loading_libraries
 
     with loading_libraries():
@@ -190,7 +190,7 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
 
 def loop(file: Path, transitions: int, turns: int) -> list[float]:
     """Returns steps/s with plain and with packed frames, and quartiles of the times' ratio."""
-    from config import Config
+    from settings.config import Config
     from system.quiet_imports import loading_libraries
 
     with loading_libraries():

@@ -30,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from presets import PLAIN
+from settings.presets import PLAIN
 
 GAME = "PongNoFrameskip-v4"
 # Before the first update the memory learns how to pack frames, once in a run.
@@ -72,8 +72,8 @@ def ours(steps: int, **settings: object) -> float:
     from system.cores import share_cores
 
     share_cores()
-    from config import Config
     from run import assemble
+    from settings.config import Config
 
     common = {
         "environment": GAME,

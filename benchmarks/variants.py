@@ -30,9 +30,9 @@ import tensorflow as tf
 from keras import ops
 
 from agent import make_agent
-from config import Config
 from learner import Learner
 from random_batches import ACTIONS, STATE, random_batch
+from settings.config import Config
 from targets import bootstrapped, greedy_policy, huber, values_of
 from where_time_goes import best_times
 

@@ -30,10 +30,10 @@ import numpy as np
 import tensorflow as tf
 
 from agent import Agent, make_agent
-from config import Config
 from learner import Learner
 from random_batches import ACTIONS, STATE, random_batch
 from run import assemble
+from settings.config import Config
 
 WARM_UP, STEPS = 800, 4_000
 REPEATS = 40

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 
 from agent import network_options
-from config import Config
 from networks import NETWORKS
+from settings.config import Config
 
 
 def default_network(num_actions: int, seed: int) -> keras.Model:

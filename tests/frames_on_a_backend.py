@@ -14,9 +14,9 @@ import numpy as np
 from plays import random_play
 
 from agent import Agent, make_agent
-from config import Config
 from device_frames import DeviceFrames, has_gpu, states_at
 from replay_memory import ReplayMemory
+from settings.config import Config
 
 SHAPE, STREAMS, ROWS, BATCH = (44, 44), 2, 12, 8
 

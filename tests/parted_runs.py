@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from config import Config
 from dqn_atari import main
-from reward_log import RewardLog
 from run import assemble, make_evaluations
 from run_files import RunFiles
+from settings.config import Config
+from storage.episode_log import RewardLog
 
 
 def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:

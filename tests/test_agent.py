@@ -17,10 +17,10 @@ import agent as agents
 from agent import Agent
 from batch import ALIGNMENT, Batch, empty_batch
 from compiled import compiled_updates
-from config import Config
 from distributions import Mean
 from learner import Algorithm, Learner
-from presets import PLAIN
+from settings.config import Config
+from settings.presets import PLAIN
 from targets import huber
 
 HERE = Path(__file__).parent

@@ -20,8 +20,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from array_file import SLICE, ArrayFile, ArrayFileError, save
-from loan import Loan
+from storage.arrays import SLICE, ArrayFile, ArrayFileError, save
+from storage.loans import Loan
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN_FILES = Path("/proc/self/fd")
@@ -470,7 +470,7 @@ SAVE_UNDER_LIMITS = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from array_file import save
+from storage.arrays import save
 
 for limit in sys.argv[2:]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))

@@ -19,12 +19,12 @@ from ale_py.vector_env import AtariVectorEnv
 from default_networks import default_network
 from terminals import shown_in_a_terminal
 
-import weights_file
-from config import Config
 from dqn_atari import ListAgents, ListPresets, main, make_parser
 from replay_memory import ReplayMemory
-from reward_log import read_log
-from settings import GROUPS
+from settings.config import Config
+from settings.declaration import GROUPS
+from storage import weights
+from storage.episode_log import read_log
 from system.memory import mebibytes
 
 PROGRAM = Path(__file__).parent.parent / "dqn_atari.py"
@@ -170,7 +170,7 @@ def test_wrong_usage_ends_in_one_line_and_status_2(
 def pong_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gives weights for a game with 6 actions."""
     path = tmp_path_factory.mktemp("weights") / "Pong-v0_weights.h5"
-    weights_file.save(path, default_network(6, 0))
+    weights.save(path, default_network(6, 0))
     return path
 
 
@@ -252,7 +252,7 @@ def test_memory_that_the_machine_has_not_got_ends_in_one_line(tmp_path: Path) ->
 ASK_FOR_MEMORIES = """
 import re, resource, sys
 import numpy as np, psutil
-from config import Config
+from settings.config import Config
 from prefetching import make_prefetcher
 
 codec, exponent = sys.argv[1], float(sys.argv[2])
@@ -325,14 +325,14 @@ def test_a_signal_ends_a_run_in_order(number: int, status: int, stage: str, tmp_
     assert errors == ""
     assert "Breakout-v0, stopped\n" in output
     assert "Breakout-v0_weights.h5" in output
-    weights_file.load(tmp_path / "Breakout-v0_weights.h5", default_network(4, 0))
+    weights.load(tmp_path / "Breakout-v0_weights.h5", default_network(4, 0))
     log = tmp_path / "Breakout-v0_log.txt"
     assert log.read_text() == "" or log.read_text().endswith("\n")
 
 
 def test_a_full_disk_does_not_end_a_run_and_its_status_tells(tmp_path: Path) -> None:
     weights = tmp_path / "Breakout-v0_weights.h5"
-    weights_file.save(weights, default_network(4, 0))
+    weights.save(weights, default_network(4, 0))
     before = weights.read_bytes()
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000));"
@@ -422,7 +422,7 @@ def always(action: int, path: Path) -> None:
     weights = [np.zeros_like(array) for array in network.get_weights()]
     weights[-1][action] = 1
     network.set_weights(weights)
-    weights_file.save(path, network)
+    weights.save(path, network)
 
 
 def test_play_shows_each_score_and_what_they_come_to_and_writes_nothing(
@@ -456,7 +456,7 @@ def test_weights_that_keras_wrote_can_be_played(
 ) -> None:
     always(0, tmp_path / "ours.h5")
     network = default_network(6, 0)
-    weights_file.load(tmp_path / "ours.h5", network)
+    weights.load(tmp_path / "ours.h5", network)
     network.save(tmp_path / "whole.keras")
     arguments = ["-p", "--episodes", "1", "-c", str(tmp_path / "whole.keras")]
     assert main(arguments) == 0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import Config
-from settings import GROUPS, ConfigError, describe
+from settings.config import Config
+from settings.declaration import GROUPS, ConfigError, describe
 
 FIELDS = fields(Config)
 NUMBERS = [each for each in FIELDS if each.metadata["low"] is not None]

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from curve_plot import draw_curves
 from curves import GRID, Curve, band_of, curve_of, evaluations_of, moving_mean
 from drawing import thinned
-from reward_log import LogError
 from run_logs import Run, grouped, read_run
+from storage.episode_log import LogError
 
 FLOATS = st.floats(-1e6, 1e6)
 

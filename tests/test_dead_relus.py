@@ -11,8 +11,8 @@ from keras import layers
 
 from agent import Agent, make_agent
 from batch import Batch, empty_batch
-from config import Config
 from dead_relus import DeadReLUs, relus_of
+from settings.config import Config
 
 
 def share_of(network: keras.Model, states: np.ndarray) -> float:

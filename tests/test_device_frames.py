@@ -21,14 +21,14 @@ from parted_runs import go_on, interrupted
 from plays import random_play
 
 import device_frames
-from array_file import save
-from checkpoint import MEMORY_KIND, newest
-from config import Config
 from device_frames import DeviceFrames, states_at
-from loan import end_loans
 from prefetching import Prefetcher
 from replay_memory import ReplayMemory
 from run import train
+from settings.config import Config
+from storage.arrays import save
+from storage.checkpoints import MEMORY_KIND, newest
+from storage.loans import end_loans
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPE = (3, 4)
@@ -231,7 +231,7 @@ def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
 ASK_FOR_MEMORIES = """
 import resource
 import numpy as np, psutil
-from config import Config
+from settings.config import Config
 from device_frames import DeviceFrames
 from prefetching import make_prefetcher
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from logs import episode
 
 from agent import make_agent
-from config import Config
 from diagnosis import (
     DEAD,
     SCORE,
@@ -30,10 +29,11 @@ from diagnosis import (
 )
 from live_view import LiveView
 from prefetching import make_prefetcher
-from reward_log import RewardLog, read_log
 from run import assemble, make_evaluations
 from run_files import RunFiles
 from run_loop import RunLoop
+from settings.config import Config
+from storage.episode_log import RewardLog, read_log
 from system.console import StopSignals
 from training import LinearSchedule, Origin, Training
 

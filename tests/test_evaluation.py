@@ -9,13 +9,13 @@ import pytest
 from default_networks import default_network
 from gymnasium_games import random_scores
 
-import weights_file
 from agent import Agent, make_agent
-from config import Config
 from evaluation import play_games, scoring_environments
 from games import find_game
 from playing import play
 from preprocessing import AtariEnvironments
+from settings.config import Config
+from storage import weights
 
 
 def random_agent(num_actions: int) -> Agent:
@@ -94,8 +94,8 @@ def test_weights_to_play_with_are_read_in_the_layout_given(
     first, last = tmp_path / "first.weights.h5", tmp_path / "last.h5"
     network = default_network(9, 0)
     network.save_weights(first)
-    weights_file.load(first, network, channels_first=True)
-    weights_file.save(last, network)
+    weights.load(first, network, channels_first=True)
+    weights.save(last, network)
 
     def scores(weights: Path, layout: str) -> list[str]:
         config = Config(

@@ -12,17 +12,17 @@ import pytest
 from outcomes import assert_same, weights_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from config import Config
 from dqn_atari import main
 from emulators import GymnasiumEmulators
 from evaluation import Evaluations
-from evaluation_log import Evaluation, read_evaluations
 from followed_game import pictures_of
 from games import find_game
 from published_scores import published_scores
-from reward_log import RewardLog
 from run import assemble, make_evaluations, train
 from run_files import RunFiles
+from settings.config import Config
+from storage.episode_log import RewardLog
+from storage.evaluation_log import Evaluation, read_evaluations
 
 # Games that end soon: those of evaluations, as half of the actions are random and so the ball is
 # served; those that are learnt from, as they are random and a second no-op at a start ends them.

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_log import Evaluation, read_evaluations, write_evaluations
 from published_scores import published_scores
-from reward_log import LogError
+from storage.episode_log import LogError
+from storage.evaluation_log import Evaluation, read_evaluations, write_evaluations
 
 COUNTS = st.integers(0, 10**12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

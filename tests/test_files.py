@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from files import LockedError, locked, replacing
+from storage.files import LockedError, locked, replacing
 
 
 def names(folder: Path) -> set[str]:
@@ -164,7 +164,7 @@ def test_a_lock_is_held_by_one_and_names_its_process(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from files import locked
+from storage.files import locked
 with locked(Path(sys.argv[1]), "this"):
     print("held", flush=True)
     sys.stdin.read()

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import pytest
 
-from array_file import ArrayFile, ArrayFileError
-from checkpoint import CheckpointError, newest
 from networks import nips_network
 from replay_memory import ReplayMemory
-from reward_log import LogError, read_log
-from weights_file import WeightsError, load
+from storage.arrays import ArrayFile, ArrayFileError
+from storage.checkpoints import CheckpointError, newest
+from storage.episode_log import LogError, read_log
+from storage.weights import WeightsError, load
 
 SHAPE, ACTIONS = (44, 44, 2), 3
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from array_file import ArrayFile, save
 from frame_codecs import CODECS, MOST_DICTIONARIES
 from frame_store import GROUP, NAMES, PACKED_FRAME_BYTES, FrameStore, make_frame_store, most_bytes
 from games import find_game
-from loan import end_loans
 from preprocessing import AtariEnvironments
+from storage.arrays import ArrayFile, save
+from storage.loans import end_loans
 
 SHAPE = (84, 84)
 PACKED = [name for name in NAMES if name != "none"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import keras
 
-from checkpoint import newest
-from evaluation_log import read_evaluations
+from storage.checkpoints import newest
+from storage.evaluation_log import read_evaluations
 
 ROOT = Path(__file__).parent.parent
 FLAGS = [

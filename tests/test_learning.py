@@ -10,11 +10,11 @@ import pytest
 from falling_ball import BEST_SCORE, CELL, PADDLE, STAY, STEPS, FallingBall
 
 from agent import Agent, make_agent
-from config import Config
 from evaluation import play_games
 from prefetching import make_prefetcher
-from presets import PRESETS
 from schedules import LinearSchedule
+from settings.config import Config
+from settings.presets import PRESETS
 from system.memory import has_bfloat16
 from training import Origin, Training
 

@@ -15,11 +15,11 @@ import pytest
 from outcomes import assert_same
 
 import window_process
-from config import Config
 from followed_game import FollowedGame, pictures_of
 from live_view import MOST_STEPS, LiveView
 from preprocessing import AtariEnvironments, make_environments
 from run import train
+from settings.config import Config
 
 CONFIG = Config(environment="Breakout-v0", frame_skip=16, life_loss="penalty", nothing=3)
 # Takes the place of the window's process, and keeps what it was to show.

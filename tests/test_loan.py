@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from plays import random_play
 
-from array_file import ArrayFile, save
-from checkpoint import MEMORY_KIND
-from loan import Loan, end_loans
 from replay_memory import ReplayMemory
+from storage.arrays import ArrayFile, save
+from storage.checkpoints import MEMORY_KIND
+from storage.loans import Loan, end_loans
 
 
 def memory_of(codec: str, rows: int = 60) -> ReplayMemory:

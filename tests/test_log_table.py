@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import log_table
 from log_table import NUMBERS, LogTable, read_table, table_of
-from reward_log import Episode, LogError, format_episode, read_log
+from storage.episode_log import Episode, LogError, format_episode, read_log
 
 ROOT = Path(__file__).parent.parent
 COUNTS = st.integers(0, 10**18 - 1)

@@ -12,12 +12,12 @@ import pytest
 from plays import Step, random_play, real_play
 
 from batch import Batch
-from config import Config
 from prefetching import Prefetcher, make_prefetcher
 from preprocessing import make_environments
 from replay_memory import ReplayMemory
-from reward_log import Episode
 from run import assemble
+from settings.config import Config
+from storage.episode_log import Episode
 from training import Training
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from config import Config
 from emulators import SAME_SEED, Emulation, Emulators, GymnasiumEmulators, VectorEmulators
 from games import find_game
 from preprocessing import (
@@ -20,6 +19,7 @@ from preprocessing import (
     make_environments,
     state_shape,
 )
+from settings.config import Config
 
 KINDS = VectorEmulators, GymnasiumEmulators
 

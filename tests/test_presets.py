@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from config import Config
 from dqn_atari import main, make_config
-from presets import PRESETS
-from settings import ConfigError
+from settings.config import Config
+from settings.declaration import ConfigError
+from settings.presets import PRESETS
 from system.cores import chosen_environments, usable_cores
 from system.memory import chosen_precision
 

@@ -10,9 +10,9 @@ from statistics import mean
 
 import pytest
 
-from config import Config
 from dqn_atari import make_config, make_parser
-from reward_log import read_log
+from settings.config import Config
+from storage.episode_log import read_log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

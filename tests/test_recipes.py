@@ -19,14 +19,14 @@ import pytest
 from logs import episode, write_log, write_run
 from outcomes import assert_same
 
-from array_file import save
 from benchmarks import agents, recipe_table, recipes
 from benchmarks.recipe_settings import PEER, RECIPES, flags
-from checkpoint import RUN_KIND, VERSION
-from config import Config
 from dqn_atari import make_config, make_parser
-from presets import PRESETS
-from reward_log import Episode
+from settings.config import Config
+from settings.presets import PRESETS
+from storage.arrays import save
+from storage.checkpoints import RUN_KIND, VERSION
+from storage.episode_log import Episode
 
 ROOT = Path(__file__).parent.parent
 TINY: dict[str, Any] = {

@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 from default_networks import default_network
 
-import weights_file
 from agent import make_agent
-from config import Config
 from dqn_atari import main
 from evaluation import play_games
 from followed_game import pictures_of
@@ -24,7 +22,9 @@ from pictures import ACTIONS_WIDTH, LINE, MARGIN, Insight, game_picture, insight
 from playing import play
 from preprocessing import FrameStack, History, make_environments
 from recording import Recording
+from settings.config import Config
 from spectator import Spectator
+from storage import weights as weights_file
 
 # Few long steps make a short game.
 FRAME_SKIP = 40

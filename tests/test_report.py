@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from terminals import shown_in_a_terminal
 
-from config import Config
 from dqn_atari import make_config, make_parser
-from evaluation_log import read_evaluations
 from report import duration
 from resuming import find_checkpoint
-from reward_log import read_log
-from settings import GROUPS
+from settings.config import Config
+from settings.declaration import GROUPS
+from storage.episode_log import read_log
+from storage.evaluation_log import read_evaluations
 from system.console import folded
 
 ROOT = Path(__file__).parent.parent

@@ -13,16 +13,16 @@ import pytest
 from outcomes import assert_same, outcome
 from parted_runs import go_on, interrupted
 
-import checkpoint as checkpoints
-from array_file import ArrayFile, save
-from checkpoint import Checkpoint, CheckpointError, newest
-from config import Config, ConfigError
 from dqn_atari import main, make_config
-from presets import PLAIN
 from resuming import find_checkpoint
-from reward_log import RewardLog, cut_back, read_log
 from run import assemble, make_evaluations, train
 from run_files import RunFiles
+from settings.config import Config, ConfigError
+from settings.presets import PLAIN
+from storage import checkpoints as checkpoints
+from storage.arrays import ArrayFile, save
+from storage.checkpoints import Checkpoint, CheckpointError, newest
+from storage.episode_log import RewardLog, cut_back, read_log
 from system.cores import chosen_environments
 from training import Training
 

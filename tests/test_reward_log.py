@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from reward_log import (
+from storage.episode_log import (
     Episode,
     Log,
     LogError,

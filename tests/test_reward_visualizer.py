@@ -21,9 +21,9 @@ import reward_visualizer
 from average_plots import draw
 from drawing import bucket_means, count_text
 from log_table import Values, table_of
-from reward_log import Episode, Log, format_episode
 from reward_visualizer import main
 from run_logs import environment_name
+from storage.episode_log import Episode, Log, format_episode
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, str(ROOT / "reward_visualizer.py")]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from logs import episode, write_log, write_run
 
-from reward_log import LogError
 from run_logs import find_logs, grouped, read_run
+from storage.episode_log import LogError
 
 
 @pytest.fixture

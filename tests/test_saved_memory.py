@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plays import Step, random_play, real_play
 
-import array_file
-from array_file import ArrayFileError
 from replay_memory import ReplayMemory
+from storage import arrays
+from storage.arrays import ArrayFileError
 
 ROOT = Path(__file__).resolve().parent.parent
 CODECS = pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
@@ -145,7 +145,7 @@ def test_a_real_game_is_saved_with_the_dictionaries_that_pack_it(
         if number % 10 == 0:
             learn(memory, number)
     before = saved(memory, tmp_path / "memory")
-    with array_file.ArrayFile(tmp_path / "memory", "replay memory") as file:
+    with arrays.ArrayFile(tmp_path / "memory", "replay memory") as file:
         assert ("dictionary 1" in file.names) == (codec == "zstd")
     loaded.load(tmp_path / "memory")
     assert saved(loaded, tmp_path / "again") == before
@@ -163,7 +163,7 @@ def test_a_memory_that_gave_up_frames_is_saved_as_such(codec: str, tmp_path: Pat
     assert memory.is_short
     memory.save(tmp_path / "memory")
     # No time is lost on drawing what it gave up.
-    with array_file.ArrayFile(tmp_path / "memory", "replay memory") as file:
+    with arrays.ArrayFile(tmp_path / "memory", "replay memory") as file:
         assert np.count_nonzero(file.read("priorities")) == len(memory)
     loaded.load(tmp_path / "memory")
     assert_go_on_alike(memory, loaded, noise[450:], every=3)
@@ -232,7 +232,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "memory"
-    array_file.save(path, "weights", {}, {"kernel": np.ones(3)})
+    arrays.save(path, "weights", {}, {"kernel": np.ones(3)})
     assert refusal(small(5), path) == "is a 'weights' file, not a 'replay memory' file"
     path.write_bytes(b"Episode: 0 Reward: -21.0 Steps: 900\n")
     assert "is no replay memory file" in refusal(small(5), path)

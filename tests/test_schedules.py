@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import Config
 from n_step import Horizon
 from schedules import HorizonSchedule, LinearSchedule, make_horizon
+from settings.config import Config
 
 
 @given(

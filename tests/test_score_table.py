@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from config import Config
 from dqn_atari import main, make_config
 from resuming import find_checkpoint
 from run import train
 from score_table import interval
+from settings.config import Config
 
 BREAKOUT = ["-env", "Breakout-v4", "--evaluate", "--episodes", "2", "--seed", "1"]
 

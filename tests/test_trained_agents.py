@@ -16,16 +16,16 @@ import h5py
 import numpy as np
 import pytest
 
-import weights_file
 from agent import make_agent
 from benchmarks import agents as publishing
 from benchmarks import recipes
-from config import Config
 from dqn_atari import CHOSEN, EPSILON, main, make_config, make_parser
 from games import find_game
 from preprocessing import make_environments, state_shape
-from presets import PRESETS
 from resuming import find_note
+from settings.config import Config
+from settings.presets import PRESETS
+from storage import weights as weights_file
 from trained_agents import (
     AGENTS,
     GREEDY,

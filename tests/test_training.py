@@ -12,17 +12,17 @@ import pytest
 from default_networks import default_network
 from outcomes import assert_same
 
-import weights_file
 from agent import Agent, Update, make_agent
 from batch import Batch
-from config import Config, ConfigError
 from device_frames import DeviceFrames
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import make_environments, state_shape
 from replay_memory import ReplayMemory
-from reward_log import Episode, LogError, read_log
 from run import assemble, train
 from schedules import LinearSchedule
+from settings.config import Config, ConfigError
+from storage import weights
+from storage.episode_log import Episode, LogError, read_log
 from system.memory import mebibytes
 from training import Origin, Training
 
@@ -282,7 +282,7 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
 def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
     path, expected = tmp_path / "some.weights.h5", default_network(4, 1)
     default_network(4, 0).save_weights(path)
-    weights_file.load(path, expected, channels_first=layout == "channels-first")
+    weights.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
     training = assemble(config)
     training.close()

@@ -16,7 +16,7 @@ import numpy as np
 from agent import Agent, make_agent
 from batch import Batch
 from compiled import jax_updates
-from config import Config
+from settings.config import Config
 
 SIZE = 44
 # By name: the same on every backend.

@@ -6,8 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 
-from run_paths import RunPaths
-from settings import ConfigError, check_range, setting
+from settings.declaration import ConfigError, check_range, setting
+from settings.paths import RunPaths
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from files import replacing
+from storage.files import replacing
 from system.errors import OneLineError
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from array_file import ArrayFile, ArrayFileError, save
-from files import flush_folder
-from loan import end_loans
+from storage.arrays import ArrayFile, ArrayFileError, save
+from storage.files import flush_folder
+from storage.loans import end_loans
 from system.errors import OneLineError
 
 VERSION = 3  # of what the files hold

@@ -40,7 +40,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from files import replacing
+from storage.files import replacing
 from system.errors import OneLineError
 
 MAGIC = b"DQNARRAY"

@@ -13,8 +13,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from files import replacing
-from reward_log import LogError, shown
+from storage.episode_log import LogError, shown
+from storage.files import replacing
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Every setting, declared once, with the presets and paths made of them."""

@@ -1,0 +1,1 @@
+"""File formats: written whole, and checked when they are read."""
