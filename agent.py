@@ -11,19 +11,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from batch import Batch
-from compiled import compiled_dead_relus, compiled_updates, compiled_values
-from dead_relus import DeadReLUs, relus_of
-from device_frames import DeviceFrames, has_gpu
-from distributions import Categorical, Distribution, Mean, Quantiles
-from learner import Actor, Algorithm, Learner
-from networks import NETWORKS, NetworkOptions, computing_in
-from optimizers import make_optimizer
+from learning.compiled import compiled_dead_relus, compiled_updates, compiled_values
+from learning.dead_relus import DeadReLUs, relus_of
+from learning.distributions import Categorical, Distribution, Mean, Quantiles
+from learning.learner import Actor, Algorithm, Learner
+from learning.networks import NETWORKS, NetworkOptions, computing_in
+from learning.optimizers import make_optimizer
+from learning.targets import LOSSES
+from replay.batch import Batch
+from replay.device_frames import DeviceFrames, has_gpu
 from settings.config import Config
 from settings.declaration import ConfigError
 from storage import weights
 from system.memory import has_bfloat16
-from targets import LOSSES
 
 
 class Update(NamedTuple):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from atari.published_scores import published_scores
 from curves import Curve, band_of, curve_of, evaluations_of
 from drawing import count_text, thinned
-from published_scores import published_scores
 from run_logs import Group
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from atari.published_scores import published_scores
 from curve_plot import PUBLISHED, Y_LABELS, draw_curves
 from curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
 from dashboard_page import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
 from figures import read_groups, say, say_notes
-from published_scores import published_scores
 from run_logs import Group, Run
 from settings.config import Config
 from settings.declaration import GROUPS

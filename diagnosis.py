@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from published_scores import published_scores
+from atari.published_scores import published_scores
 from settings.config import Config
 from storage.episode_log import Episode
 

@@ -243,7 +243,7 @@ def _run(
         # What TensorFlow and JAX look for on their way to a GPU.
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    from games import find_game
+    from atari.games import find_game
 
     check_has_weights(config, find_game(config.environment).name, arguments)
     with loading_libraries():

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import Agent
+from atari.published_scores import published_scores
 from preprocessing import AtariEnvironments, FrameStack, History, Step, make_environments
-from published_scores import published_scores
 from settings.config import Config
 from storage.evaluation_log import Evaluation
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from emulators import SAME_SEED, GymnasiumEmulators
+from atari.emulators import SAME_SEED, GymnasiumEmulators
 from preprocessing import History, game_of
 from settings.config import Config
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from agent import make_agent
+from atari.games import FRAMES_PER_SECOND
 from evaluation import play_games
-from games import FRAMES_PER_SECOND
 from preprocessing import make_environments, state_shape
 from recording import Recording
 from settings.config import Config

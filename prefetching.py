@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import device_frames
-from batch import Batch
-from device_frames import DeviceFrames, has_gpu, spare_gpu_memory
-from n_step import Horizon
+from replay import device_frames
+from replay.batch import Batch
+from replay.device_frames import DeviceFrames, has_gpu, spare_gpu_memory
+from replay.n_step import Horizon
 from replay_memory import ReplayMemory
 from settings.config import Config
 from system.memory import available_memory, mebibytes

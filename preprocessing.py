@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emulators import (
+from atari.emulators import (
     SAME_SEED,
     Emulators,
     GymnasiumEmulators,
     VectorEmulators,
     frame_shape,
 )
-from games import Game, find_game
+from atari.games import Game, find_game
 from settings.config import Config
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off

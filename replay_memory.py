@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-import frame_store
-from batch import Batch, empty_batch
-from n_step import Horizon, n_step_returns
-from priorities import Priorities
+from replay import frames as frame_stores
+from replay.batch import Batch, empty_batch
+from replay.n_step import Horizon, n_step_returns
+from replay.priorities import Priorities
 from storage.arrays import ArrayFile, ArrayFileError, save
 from storage.checkpoints import MEMORY_KIND
 from storage.loans import end_loans
 
 if TYPE_CHECKING:
-    from device_frames import DeviceFrames
+    from replay.device_frames import DeviceFrames
 
 # What is kept of a transition beside its frame: 8 bytes.
 STEP = np.dtype(
@@ -105,8 +105,8 @@ class ReplayMemory:
                 f"states of {stack_size} frames and {n_step}-step returns: "
                 f"at least {streams * (stack_size + n_step)}"
             )
-        if codec not in frame_store.NAMES:
-            raise ValueError(f"no codec {codec!r}: choose from {', '.join(frame_store.NAMES)}")
+        if codec not in frame_stores.NAMES:
+            raise ValueError(f"no codec {codec!r}: choose from {', '.join(frame_stores.NAMES)}")
         if not 0 <= priority_exponent <= 1:
             raise ValueError(f"priority exponent {priority_exponent} is not between 0 and 1")
         self.capacity = rows * streams
@@ -117,7 +117,7 @@ class ReplayMemory:
         frame_bytes = frame_shape[0] * frame_shape[1]
         self._new = frames_per_step
         self.device_frames = device_frames
-        self._frames = device_frames or frame_store.make_frame_store(
+        self._frames = device_frames or frame_stores.make_frame_store(
             codec, rows * frames_per_step, streams, frame_bytes
         )
         self._steps = np.zeros((rows, streams), STEP)
@@ -157,9 +157,9 @@ class ReplayMemory:
         rows, frame_bytes = capacity // streams, frame_shape[0] * frame_shape[1]
         frames = unpacking = 0
         if codec:
-            frames = frame_store.most_bytes(codec, rows * frames_per_step, streams, frame_bytes)
+            frames = frame_stores.most_bytes(codec, rows * frames_per_step, streams, frame_bytes)
             # The frames of both states, and the groups that they are unpacked from.
-            unpacking = (1 + frame_store.GROUP) * 2 * stack_size * AT_A_TIME * frame_bytes
+            unpacking = (1 + frame_stores.GROUP) * 2 * stack_size * AT_A_TIME * frame_bytes
         steps = rows * streams * STEP.itemsize
         # A leaf takes 8 bytes, the sums above all leaves a 31st part of that.
         priorities = rows * streams * 8.5 if prioritized else 0

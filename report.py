@@ -11,9 +11,9 @@ from typing import TextIO
 import keras
 import numpy as np
 
+from atari.published_scores import published_scores
 from evaluation import Evaluations
 from live_view import LiveView
-from published_scores import published_scores
 from settings.config import Config
 from settings.declaration import describe
 from storage.checkpoints import Checkpoint

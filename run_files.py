@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from atari.games import FRAMES_PER_SECOND
 from evaluation import Evaluations
 from followed_game import pictures_of
-from games import FRAMES_PER_SECOND
 from settings.config import Config
 from storage.checkpoints import CheckpointWriter, State
 from storage.episode_log import Episode, RewardLog

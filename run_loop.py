@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from emulators import EmulatorError
+from atari.emulators import EmulatorError
 from evaluation import Evaluations
 from live_view import LiveView
 from run_files import RunFiles

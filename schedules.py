@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from n_step import Horizon
+from replay.n_step import Horizon
 from settings.config import Config
 
 

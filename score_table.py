@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from agent import Agent, make_agent
+from atari.published_scores import published_scores
 from evaluation import play_games, scoring_environments, summarised
 from preprocessing import MAX_FRAMES, AtariEnvironments, state_shape
-from published_scores import published_scores
 from settings.config import Config
 
 RESAMPLES = 10_000

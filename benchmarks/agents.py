@@ -31,10 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from atari.games import find_game
 from benchmarks.recipe_settings import flags
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, commit_of, cores_of, others_beside
 from dqn_atari import EPSILON
-from games import find_game
 from preprocessing import make_environments, state_shape
 from settings.config import Config
 from settings.presets import PLAIN

@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from batch import Batch
 from preprocessing import state_shape
 from random_batches import ACTIONS, random_batch
+from replay.batch import Batch
 from settings.config import Config
 from settings.presets import PLAIN as PLAIN_SETTINGS
 from settings.presets import PRESETS

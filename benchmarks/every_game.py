@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from games import game_roms
+from atari.games import game_roms
 from run import assemble
 from settings.config import Config
 from settings.presets import PRESETS

@@ -145,7 +145,7 @@ def damage(folder: Path, count: int) -> str:
 
 def read_weights(path: Path) -> Callable[[], str]:
     """Returns a function that says what loading the weights comes to."""
-    from networks import nips_network
+    from learning.networks import nips_network
     from storage.weights import WeightsError, load
 
     network = nips_network((84, 84, 4), 6, 0)

@@ -159,7 +159,7 @@ def checkpoint(content: bytes) -> None:
 
 def weights_reader() -> Callable[[], None]:
     """Returns what loads weights of ours that were changed."""
-    from networks import nips_network
+    from learning.networks import nips_network
     from storage.weights import WeightsError, load, save
 
     network = nips_network((36, 36, 2), 3, 0)

@@ -65,7 +65,7 @@ def device() -> str:
     """Returns what Keras computes on, as a person reads it."""
     import keras
 
-    from device_frames import has_gpu
+    from replay.device_frames import has_gpu
 
     name = "no GPU, the processor alone"
     if has_gpu() and keras.backend.backend() == "jax":
@@ -104,7 +104,7 @@ def utilization() -> Callable[[], float] | None:
 @contextmanager
 def watching() -> Iterator[Callable[[], str]]:
     """Gives what returns how busy the GPU was in this context, as it is shown."""
-    from device_frames import has_gpu
+    from replay.device_frames import has_gpu
 
     ask = utilization() if has_gpu() else None
     found: list[float] = []
@@ -144,8 +144,8 @@ def updates(
 ) -> list[list[Any]]:
     """Returns rows: the size of a batch, updates in a call, and their speed from both places."""
     from agent import make_agent
-    from device_frames import DeviceFrames
     from random_batches import ACTIONS, STATE, random_batch
+    from replay.device_frames import DeviceFrames
     from settings.config import Config
 
     rng = np.random.default_rng(1)

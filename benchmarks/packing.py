@@ -29,8 +29,8 @@ from zstandard import ZstdCompressionDict, ZstdCompressionParameters
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from emulators import FRAME_SIZE
-from games import Game, find_game, game_roms
+from atari.emulators import FRAME_SIZE
+from atari.games import Game, find_game, game_roms
 from preprocessing import AtariEnvironments
 
 TEN = "Pong Breakout SpaceInvaders Seaquest Qbert MsPacman Enduro Riverraid BeamRider Phoenix"

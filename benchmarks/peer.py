@@ -23,7 +23,7 @@ from typing import Any
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from games import find_game
+from atari.games import find_game
 from settings.paths import LOG_ENDING
 from storage.episode_log import Episode, RewardLog
 from system.console import StopSignals

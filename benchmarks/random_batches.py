@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from batch import Batch, empty_batch
+from replay.batch import Batch, empty_batch
 
 STATE, ACTIONS = (84, 84, 4), 6
 

@@ -21,7 +21,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from gymnasium_games import random_scores
 
-from published_scores import published_scores
+from atari.published_scores import published_scores
 
 PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
 GAMES = ["Pong", "Breakout", "SpaceInvaders", "Seaquest"]

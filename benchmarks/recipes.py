@@ -38,10 +38,10 @@ from typing import Any
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from atari.games import find_game
 from benchmarks.recipe_settings import PEER, RECIPES, flags
 from benchmarks.recipe_table import EVALUATION, show
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, new_part
-from games import find_game
 from settings.config import Config
 from storage.checkpoints import newest
 from storage.files import replacing

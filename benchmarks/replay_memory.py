@@ -43,7 +43,7 @@ import numpy as np
 import psutil
 from ale_py.vector_env import AtariVectorEnv
 
-from games import game_roms
+from atari.games import game_roms
 from prefetching import Prefetcher
 from replay_memory import ReplayMemory
 from system.memory import available_memory

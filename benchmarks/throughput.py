@@ -100,7 +100,7 @@ def shared_otherwise(
     steps: int, for_emulators: int | None, within: int | None, side_by_side: int | None
 ) -> float:
     """Returns the steps per second with other numbers of threads; see `THREADS`."""
-    import emulators
+    from atari import emulators
 
     if for_emulators:
         vars(emulators)["emulator_threads"] = lambda _: for_emulators

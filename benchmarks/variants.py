@@ -30,10 +30,10 @@ import tensorflow as tf
 from keras import ops
 
 from agent import make_agent
-from learner import Learner
+from learning.learner import Learner
+from learning.targets import bootstrapped, greedy_policy, huber, values_of
 from random_batches import ACTIONS, STATE, random_batch
 from settings.config import Config
-from targets import bootstrapped, greedy_policy, huber, values_of
 from where_time_goes import best_times
 
 UPDATES = 2  # in a call
@@ -76,7 +76,7 @@ def compiled(
     norm: Callable[[list[Any]], Any] = tf.linalg.global_norm,
     xla: bool = False,
 ) -> Variant:
-    """Returns updates as `compiled.py` makes them, but for what is given here."""
+    """Returns updates as `learning/compiled.py` makes them, but for what is given here."""
     agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
     learner = learner_class(agent.online, agent._target, agent._learner.algorithm)
     variables = learner.trainable_variables

@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from agent import Agent, make_agent
-from learner import Learner
+from learning.learner import Learner
 from random_batches import ACTIONS, STATE, random_batch
 from run import assemble
 from settings.config import Config

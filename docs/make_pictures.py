@@ -28,8 +28,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle  # noqa: E402
 
-from emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators  # noqa: E402
-from games import find_game  # noqa: E402
+from atari.emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators  # noqa: E402
+from atari.games import find_game  # noqa: E402
 from preprocessing import AtariEnvironments, FrameStack  # noqa: E402
 from replay_memory import ReplayMemory  # noqa: E402
 from settings.config import Config  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from agent import network_options
-from networks import NETWORKS
+from learning.networks import NETWORKS
 from settings.config import Config
 
 

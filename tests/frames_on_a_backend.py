@@ -14,7 +14,7 @@ import numpy as np
 from plays import random_play
 
 from agent import Agent, make_agent
-from device_frames import DeviceFrames, has_gpu, states_at
+from replay.device_frames import DeviceFrames, has_gpu, states_at
 from replay_memory import ReplayMemory
 from settings.config import Config
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from games import find_game
+from atari.games import find_game
 from preprocessing import AtariEnvironments
 
 

@@ -15,13 +15,13 @@ import pytest
 
 import agent as agents
 from agent import Agent
-from batch import ALIGNMENT, Batch, empty_batch
-from compiled import compiled_updates
-from distributions import Mean
-from learner import Algorithm, Learner
+from learning.compiled import compiled_updates
+from learning.distributions import Mean
+from learning.learner import Algorithm, Learner
+from learning.targets import huber
+from replay.batch import ALIGNMENT, Batch, empty_batch
 from settings.config import Config
 from settings.presets import PLAIN
-from targets import huber
 
 HERE = Path(__file__).parent
 

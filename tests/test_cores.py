@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from control_group_files import SPOILT, V2, belongs_to, spoil
 
-from emulators import VectorEmulators
-from games import find_game
+from atari.emulators import VectorEmulators
+from atari.games import find_game
 from system import cores
 from system.cores import chosen_environments, emulator_threads, network_threads, usable_cores
 

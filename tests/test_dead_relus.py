@@ -10,8 +10,8 @@ import pytest
 from keras import layers
 
 from agent import Agent, make_agent
-from batch import Batch, empty_batch
-from dead_relus import DeadReLUs, relus_of
+from learning.dead_relus import DeadReLUs, relus_of
+from replay.batch import Batch, empty_batch
 from settings.config import Config
 
 

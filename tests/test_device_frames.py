@@ -20,9 +20,9 @@ from outcomes import assert_same
 from parted_runs import go_on, interrupted
 from plays import random_play
 
-import device_frames
-from device_frames import DeviceFrames, states_at
 from prefetching import Prefetcher
+from replay import device_frames
+from replay.device_frames import DeviceFrames, states_at
 from replay_memory import ReplayMemory
 from run import train
 from settings.config import Config
@@ -232,7 +232,7 @@ ASK_FOR_MEMORIES = """
 import resource
 import numpy as np, psutil
 from settings.config import Config
-from device_frames import DeviceFrames
+from replay.device_frames import DeviceFrames
 from prefetching import make_prefetcher
 
 DeviceFrames(1, 1, (1, 1))  # what the device needs itself is there

@@ -6,7 +6,7 @@ from ale_py import roms
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from games import EnvironmentIdError, find_game, game_roms
+from atari.games import EnvironmentIdError, find_game, game_roms
 
 REGISTERED = {
     spec.id: spec

@@ -10,8 +10,8 @@ from default_networks import default_network
 from gymnasium_games import random_scores
 
 from agent import Agent, make_agent
+from atari.games import find_game
 from evaluation import play_games, scoring_environments
-from games import find_game
 from playing import play
 from preprocessing import AtariEnvironments
 from settings.config import Config

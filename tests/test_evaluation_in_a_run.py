@@ -12,12 +12,12 @@ import pytest
 from outcomes import assert_same, weights_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from atari.emulators import GymnasiumEmulators
+from atari.games import find_game
+from atari.published_scores import published_scores
 from dqn_atari import main
-from emulators import GymnasiumEmulators
 from evaluation import Evaluations
 from followed_game import pictures_of
-from games import find_game
-from published_scores import published_scores
 from run import assemble, make_evaluations, train
 from run_files import RunFiles
 from settings.config import Config

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from published_scores import published_scores
+from atari.published_scores import published_scores
 from storage.episode_log import LogError
 from storage.evaluation_log import Evaluation, read_evaluations, write_evaluations
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from networks import nips_network
+from learning.networks import nips_network
 from replay_memory import ReplayMemory
 from storage.arrays import ArrayFile, ArrayFileError
 from storage.checkpoints import CheckpointError, newest

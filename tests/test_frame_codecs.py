@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from frame_codecs import CODECS, DICTIONARY_SIZES, MOST_DICTIONARIES, Codec, ZstdCodec
-from frame_store import GROUP
-from games import find_game
+from atari.games import find_game
 from preprocessing import AtariEnvironments
+from replay.frames import GROUP
+from replay.packing import CODECS, DICTIONARY_SIZES, MOST_DICTIONARIES, Codec, ZstdCodec
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY = Path("/proc/self/status")
@@ -333,7 +333,7 @@ def test_state_of_a_codec_that_never_learnt_makes_one_that_did_forget(
 LEARNING = """
 import random
 from pathlib import Path
-from frame_codecs import ZstdCodec
+from replay.packing import ZstdCodec
 
 def memory(kind):
     lines = Path("/proc/self/status").read_text().splitlines()

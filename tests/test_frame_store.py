@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from frame_codecs import CODECS, MOST_DICTIONARIES
-from frame_store import GROUP, NAMES, PACKED_FRAME_BYTES, FrameStore, make_frame_store, most_bytes
-from games import find_game
+from atari.games import find_game
 from preprocessing import AtariEnvironments
+from replay.frames import GROUP, NAMES, PACKED_FRAME_BYTES, FrameStore, make_frame_store, most_bytes
+from replay.packing import CODECS, MOST_DICTIONARIES
 from storage.arrays import ArrayFile, save
 from storage.loans import end_loans
 

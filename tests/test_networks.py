@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from network_layers import (
+from learning.layers import (
     CosineEmbedding,
     Duel,
     Fork,
@@ -17,7 +17,7 @@ from network_layers import (
     SpectralConv2D,
     WholeLayerNormalization,
 )
-from networks import NETWORKS, NetworkOptions, computing_in
+from learning.networks import NETWORKS, NetworkOptions, computing_in
 
 SMALL = (44, 44, 4)
 

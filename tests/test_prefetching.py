@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from plays import Step, random_play, real_play
 
-from batch import Batch
 from prefetching import Prefetcher, make_prefetcher
 from preprocessing import make_environments
+from replay.batch import Batch
 from replay_memory import ReplayMemory
 from run import assemble
 from settings.config import Config

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from emulators import SAME_SEED, Emulation, Emulators, GymnasiumEmulators, VectorEmulators
-from games import find_game
+from atari.emulators import SAME_SEED, Emulation, Emulators, GymnasiumEmulators, VectorEmulators
+from atari.games import find_game
 from preprocessing import (
     SEED_STEPS,
     AtariEnvironments,

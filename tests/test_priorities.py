@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from plays import random_play
 
-from priorities import SMALLEST_PRIORITY, Priorities
+from replay.priorities import SMALLEST_PRIORITY, Priorities
 from replay_memory import ReplayMemory
 
 

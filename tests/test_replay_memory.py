@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plays import random_play
 
-from batch import Batch, empty_batch
-from n_step import Horizon
+from replay.batch import Batch, empty_batch
+from replay.n_step import Horizon
 from replay_memory import AT_A_TIME, ReplayMemory
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulators import EmulatorError, GymnasiumEmulators, VectorEmulators
-from games import find_game
+from atari.emulators import EmulatorError, GymnasiumEmulators, VectorEmulators
+from atari.games import find_game
 from preprocessing import AtariEnvironments, Step
 
 KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {

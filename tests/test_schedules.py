@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n_step import Horizon
+from replay.n_step import Horizon
 from schedules import HorizonSchedule, LinearSchedule, make_horizon
 from settings.config import Config
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sum_tree import WIDTH, SumTree
+from replay.sum_tree import WIDTH, SumTree
 
 MEMORY = Path("/proc/self/statm")
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-import targets
+from learning import targets
 
 BATCH, ACTIONS, ATOMS = 200, 6, 11
 SUPPORT = np.linspace(-4, 4, ATOMS, dtype=np.float32)

@@ -16,8 +16,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent import Update, make_agent
-from batch import Batch
 from dqn_atari import main
+from replay.batch import Batch
 from run import assemble, make_evaluations, make_tensorboard_log, train
 from run_files import RunFiles
 from settings.config import Config

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from agent import make_agent
+from atari.games import find_game
 from benchmarks import agents as publishing
 from benchmarks import recipes
 from dqn_atari import CHOSEN, EPSILON, main, make_config, make_parser
-from games import find_game
 from preprocessing import make_environments, state_shape
 from resuming import find_note
 from settings.config import Config

@@ -13,10 +13,10 @@ from default_networks import default_network
 from outcomes import assert_same
 
 from agent import Agent, Update, make_agent
-from batch import Batch
-from device_frames import DeviceFrames
 from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import make_environments, state_shape
+from replay.batch import Batch
+from replay.device_frames import DeviceFrames
 from replay_memory import ReplayMemory
 from run import assemble, train
 from schedules import LinearSchedule

@@ -17,7 +17,7 @@ import pytest
 import tf_keras
 from keras.src.legacy.saving import legacy_h5_format
 
-from networks import NetworkOptions, nature_network, nips_network
+from learning.networks import NetworkOptions, nature_network, nips_network
 from storage import weights
 from storage.weights import WeightsError
 
@@ -579,7 +579,7 @@ SAVE = """
 import sys
 from pathlib import Path
 from storage import weights
-from networks import nips_network
+from learning.networks import nips_network
 weights.save(Path(sys.argv[1]), nips_network((36, 36, 2), 3, 1), "a run")
 """
 
@@ -627,7 +627,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from storage import weights
-from networks import NetworkOptions, nips_network
+from learning.networks import NetworkOptions, nips_network
 network = nips_network((36, 36, 2), 3, 2)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:

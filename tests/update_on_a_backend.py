@@ -14,8 +14,8 @@ import keras
 import numpy as np
 
 from agent import Agent, make_agent
-from batch import Batch
-from compiled import jax_updates
+from learning.compiled import jax_updates
+from replay.batch import Batch
 from settings.config import Config
 
 SIZE = 44

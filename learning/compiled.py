@@ -13,10 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from batch import ALIGNMENT
-from dead_relus import DeadReLUs
-from device_frames import DeviceFrames, has_gpu, states_at
-from learner import Actor, Learner
+from learning.dead_relus import DeadReLUs
+from learning.learner import Actor, Learner
+from replay.batch import ALIGNMENT
+from replay.device_frames import DeviceFrames, has_gpu, states_at
 
 Arrays = dict[str, np.ndarray]
 Updates = Callable[[Arrays, DeviceFrames | None], Arrays]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sum_tree import SumTree
+from replay.sum_tree import SumTree
 
 # Keeps transitions with a TD error of 0 in the draw.
 SMALLEST_PRIORITY = 1e-6  # epsilon in Schaul et al. 2016, section 3.3

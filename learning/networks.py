@@ -25,7 +25,7 @@ import keras
 from keras import layers
 from keras.initializers import VarianceScaling
 
-from network_layers import (
+from learning.layers import (
     CosineEmbedding,
     Duel,
     Fork,

@@ -18,7 +18,7 @@ import numpy as np
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
-from games import Game
+from atari.games import Game
 from system.cores import emulator_threads
 from system.errors import OneLineError
 

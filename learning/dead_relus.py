@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from learner import ask
+from learning.learner import ask
 
 
 def relus_of(network: keras.Model) -> list[keras.Layer]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from targets import categorical_projection, cross_entropy, entropy, quantile_huber
+from learning.targets import categorical_projection, cross_entropy, entropy, quantile_huber
 
 
 class Distribution(Protocol):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from frame_codecs import CODECS
+from replay.packing import CODECS
 from storage.arrays import ArrayFile
 from storage.loans import Loan
 
@@ -63,7 +63,7 @@ def make_frame_store(codec: str, rows: int, streams: int, frame_bytes: int) -> F
     """Returns a store of the newest `rows` frames of each stream.
 
     Args:
-        codec: "none" or a name in `frame_codecs.CODECS`.
+        codec: "none" or a name in `packing.CODECS`.
         rows: frames of each stream.
         streams: how many there are.
         frame_bytes: bytes of a frame.

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-import distributions
-from distributions import Distribution, midpoints
-from targets import (
+from learning import distributions
+from learning.distributions import Distribution, midpoints
+from learning.targets import (
     TEMPERATURE,
     bootstrapped,
     expected,

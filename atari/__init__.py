@@ -1,0 +1,1 @@
+"""The games: their ids, emulators, and published scores."""

@@ -1,0 +1,1 @@
+"""Networks, targets, losses, and compiled updates."""
