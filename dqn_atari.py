@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from playing.trained_agents import Note, check_has_weights, listing
 from settings.config import Config
 from settings.declaration import GROUPS, ConfigError, check_unchanged
 from settings.presets import PLAIN, PRESETS
@@ -27,7 +28,6 @@ from system.cores import chosen_environments, share_cores, usable_cores
 from system.errors import OneLineError
 from system.memory import chosen_precision
 from system.quiet_imports import loading_libraries
-from trained_agents import Note, check_has_weights, listing
 
 if TYPE_CHECKING:
     from storage.checkpoints import Checkpoint
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         share_cores()
         # What is imported from here on takes long, which -h and mistakes need not wait for.
-        from resuming import find_checkpoint, find_note
+        from training.resuming import find_checkpoint, find_note
 
         checkpoint = find_checkpoint(given)
         note = None if checkpoint else find_note(given)
@@ -247,9 +247,9 @@ def _run(
 
     check_has_weights(config, find_game(config.environment).name, arguments)
     with loading_libraries():
-        from playing import play
-        from run import train
-        from score_table import evaluate
+        from playing.evaluate import evaluate
+        from playing.watch import play
+        from training.run import train
 
     if config.play:
         return play(config)

@@ -112,19 +112,19 @@ def _draw(options: argparse.Namespace) -> None:
     """Draws what the command line asks for; what that takes is loaded only here."""
     x, y, average = options.x or "steps", options.y or "score", options.average
     if options.dashboard:
-        from dashboard import write_dashboard
+        from plotting.dashboard import write_dashboard
 
         write_dashboard(options.dashboard, options.file, x, average, options.videos)
     elif options.live:
-        from live import draw_live
+        from plotting.live import draw_live
 
         draw_live(options.file, x, y, average, _pictures(options)[0])
     elif _wants_one_picture(options):
-        from figures import draw_one_picture
+        from plotting.commands import draw_one_picture
 
         draw_one_picture(options.file, x, y, average, _pictures(options))
     else:
-        from figures import draw_average_plots
+        from plotting.commands import draw_average_plots
 
         [log] = options.file
         formats = options.format or ("png",)

@@ -35,6 +35,14 @@ from atari.games import find_game
 from benchmarks.recipe_settings import flags
 from benchmarks.run_notes import NOTE, PROGRAM, ROOT, commit_of, cores_of, others_beside
 from dqn_atari import EPSILON
+from playing.trained_agents import (
+    GREEDY,
+    NOTED_GROUPS,
+    WITH_EPSILON,
+    Note,
+    noted_settings,
+    write_note,
+)
 from preprocessing import make_environments, state_shape
 from settings.config import Config
 from settings.presets import PLAIN
@@ -45,7 +53,6 @@ from storage.files import replacing
 from system.console import joined
 from system.errors import OneLineError
 from system.quiet_imports import loading_libraries
-from trained_agents import GREEDY, NOTED_GROUPS, WITH_EPSILON, Note, noted_settings, write_note
 
 PLAY_SEED = 1
 

@@ -20,12 +20,12 @@ from pathlib import Path
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from run import assemble, make_evaluations
-from run_files import RunFiles
 from settings.config import Config
 from storage.checkpoints import newest
 from storage.episode_log import RewardLog
-from training import Training
+from training.run import assemble, make_evaluations
+from training.run_files import RunFiles
+from training.trainer import Training
 
 
 def measure(config: Config, checkpoints: int, steps_between: int) -> None:

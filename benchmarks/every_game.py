@@ -20,9 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from atari.games import game_roms
-from run import assemble
 from settings.config import Config
 from settings.presets import PRESETS
+from training.run import assemble
 
 
 def train_a_little(environment: str, steps: int, preset: str) -> str:

@@ -173,8 +173,8 @@ def updates(
 
 def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed:
     """Returns how fast the whole loop is, in steps a second."""
-    from run import assemble
     from settings.config import Config
+    from training.run import assemble
 
     config = Config(
         environment=GAME, envs=envs, memory=memory, pretrain=FIRST_UPDATE, start=EPSILON,

@@ -21,11 +21,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from live_view import LiveView
-from run import assemble
+from playing.training_window import LiveView
 from settings.config import Config
 from system.errors import OneLineError
-from training import Training
+from training.run import assemble
+from training.trainer import Training
 
 WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile
 

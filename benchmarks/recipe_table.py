@@ -21,10 +21,10 @@ import numpy as np
 from benchmarks.peer import updates_by
 from benchmarks.recipe_settings import PEER, RECIPES
 from benchmarks.run_notes import NOTE, cores_of
-from curves import moving_mean
-from drawing import count_text, write_figure
-from log_table import Values
-from run_logs import Run, read_run
+from plotting.curves import moving_mean
+from plotting.drawing import count_text, write_figure
+from plotting.log_table import Values
+from plotting.runs import Run, read_run
 from settings.paths import LOG_ENDING
 from system.errors import OneLineError
 
@@ -237,7 +237,7 @@ def draw(results: Sequence[Result], by: str, picture: Path) -> None:
     """Draws the scores of runs: a plot for each game, a colour for each recipe, a line a seed."""
     from matplotlib.figure import Figure
 
-    from curve_plot import COLOURS
+    from plotting.curve_plot import COLOURS
 
     games = [*dict.fromkeys(result.environment for result in results)]
     recipes = [*dict.fromkeys(result.recipe for result in results)]

@@ -44,9 +44,9 @@ import psutil
 from ale_py.vector_env import AtariVectorEnv
 
 from atari.games import game_roms
-from prefetching import Prefetcher
 from replay_memory import ReplayMemory
 from system.memory import available_memory
+from training.prefetching import Prefetcher
 
 GAMES = ["Pong", "Breakout", "SpaceInvaders", "Seaquest", "Qbert"]
 GAMES += ["MsPacman", "Enduro", "Riverraid", "BeamRider", "Phoenix"]
@@ -194,7 +194,7 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
     from system.quiet_imports import loading_libraries
 
     with loading_libraries():
-        from run import assemble
+        from training.run import assemble
     runs = []
     for codec in ("none", "zstd"):
         config = Config(

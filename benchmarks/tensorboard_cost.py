@@ -23,10 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Run as a script, this file's folder is on the path and the program's is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from run import assemble, make_evaluations, make_tensorboard_log
-from run_files import RunFiles
 from settings.config import Config
 from storage.episode_log import RewardLog
+from training.run import assemble, make_evaluations, make_tensorboard_log
+from training.run_files import RunFiles
 
 WARM_UP = 500  # steps
 MEMORY, FIRST_UPDATE, EPSILON = 100_000, 5_000, 0.1

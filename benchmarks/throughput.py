@@ -72,8 +72,8 @@ def ours(steps: int, **settings: object) -> float:
     from system.cores import share_cores
 
     share_cores()
-    from run import assemble
     from settings.config import Config
+    from training.run import assemble
 
     common = {
         "environment": GAME,

@@ -32,8 +32,8 @@ import tensorflow as tf
 from agent import Agent, make_agent
 from learning.learner import Learner
 from random_batches import ACTIONS, STATE, random_batch
-from run import assemble
 from settings.config import Config
+from training.run import assemble
 
 WARM_UP, STEPS = 800, 4_000
 REPEATS = 40

@@ -420,7 +420,7 @@ def data_flow() -> None:
         axes.text(*at, label, ha=align, va="center", fontsize=9.5)
 
     box(1, 36, 25, "preprocessing.py", "the emulated games;\n84×84, rewards, ends", "#e0ecd8")
-    box(39, 36, 22, "training.py", "the loop;\ncounts the steps", "#eeeeee")
+    box(39, 36, 22, "training/trainer.py", "the loop;\ncounts the steps", "#eeeeee")
     box(74, 36, 25, "agent.py: act", "online network\nand epsilon", "#d1e5f0")
     box(39, 4, 22, "replay_memory.py", "the newest transitions,\neach frame once", "#fbe3d6")
     box(74, 4, 25, "agent.py: learn", "online against\ntarget network", "#d1e5f0")

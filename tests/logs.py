@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from run_files import saved_settings
 from settings.config import Config
 from storage.arrays import save
 from storage.checkpoints import RUN_KIND, VERSION
 from storage.episode_log import Episode, format_episode
 from storage.evaluation_log import Evaluation, write_evaluations
+from training.run_files import saved_settings
 
 STEPS = 100  # of an episode
 

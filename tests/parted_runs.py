@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dqn_atari import main
-from run import assemble, make_evaluations
-from run_files import RunFiles
 from settings.config import Config
 from storage.episode_log import RewardLog
+from training.run import assemble, make_evaluations
+from training.run_files import RunFiles
 
 
 def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:

@@ -253,7 +253,7 @@ ASK_FOR_MEMORIES = """
 import re, resource, sys
 import numpy as np, psutil
 from settings.config import Config
-from prefetching import make_prefetcher
+from training.prefetching import make_prefetcher
 
 codec, exponent = sys.argv[1], float(sys.argv[2])
 most = psutil.Process().memory_info().vms + (700 << 20)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from logs import episode, write_log, write_run
 from matplotlib.figure import Figure
 
-from curve_plot import draw_curves
-from curves import GRID, Curve, band_of, curve_of, evaluations_of, moving_mean
-from drawing import thinned
-from run_logs import Run, grouped, read_run
+from plotting.curve_plot import draw_curves
+from plotting.curves import GRID, Curve, band_of, curve_of, evaluations_of, moving_mean
+from plotting.drawing import thinned
+from plotting.runs import Run, grouped, read_run
 from storage.episode_log import LogError
 
 FLOATS = st.floats(-1e6, 1e6)

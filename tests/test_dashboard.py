@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from logs import episode, write_log, write_run
 
-import dashboard
+from plotting import dashboard
 from reward_visualizer import main
 
 ROOT = Path(__file__).parent.parent

@@ -20,15 +20,15 @@ from outcomes import assert_same
 from parted_runs import go_on, interrupted
 from plays import random_play
 
-from prefetching import Prefetcher
 from replay import device_frames
 from replay.device_frames import DeviceFrames, states_at
 from replay_memory import ReplayMemory
-from run import train
 from settings.config import Config
 from storage.arrays import save
 from storage.checkpoints import MEMORY_KIND, newest
 from storage.loans import end_loans
+from training.prefetching import Prefetcher
+from training.run import train
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPE = (3, 4)
@@ -233,7 +233,7 @@ import resource
 import numpy as np, psutil
 from settings.config import Config
 from replay.device_frames import DeviceFrames
-from prefetching import make_prefetcher
+from training.prefetching import make_prefetcher
 
 DeviceFrames(1, 1, (1, 1))  # what the device needs itself is there
 most = psutil.Process().memory_info().vms + (900 << 20)

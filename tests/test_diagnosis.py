@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from logs import episode
 
 from agent import make_agent
-from diagnosis import (
+from playing.training_window import LiveView
+from settings.config import Config
+from storage.episode_log import RewardLog, read_log
+from system.console import StopSignals
+from training.diagnosis import (
     DEAD,
     SCORE,
     SPREAD,
@@ -27,15 +31,11 @@ from diagnosis import (
     random_level,
     signs,
 )
-from live_view import LiveView
-from prefetching import make_prefetcher
-from run import assemble, make_evaluations
-from run_files import RunFiles
-from run_loop import RunLoop
-from settings.config import Config
-from storage.episode_log import RewardLog, read_log
-from system.console import StopSignals
-from training import LinearSchedule, Origin, Training
+from training.prefetching import make_prefetcher
+from training.run import assemble, make_evaluations
+from training.run_files import RunFiles
+from training.run_loop import RunLoop
+from training.trainer import LinearSchedule, Origin, Training
 
 ROOT = Path(__file__).parent.parent
 UNKNOWN = "Adventure-v4"  # a game without published scores

@@ -11,8 +11,8 @@ from gymnasium_games import random_scores
 
 from agent import Agent, make_agent
 from atari.games import find_game
-from evaluation import play_games, scoring_environments
-from playing import play
+from playing.rollouts import play_games, scoring_environments
+from playing.watch import play
 from preprocessing import AtariEnvironments
 from settings.config import Config
 from storage import weights

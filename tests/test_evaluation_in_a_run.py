@@ -16,13 +16,13 @@ from atari.emulators import GymnasiumEmulators
 from atari.games import find_game
 from atari.published_scores import published_scores
 from dqn_atari import main
-from evaluation import Evaluations
-from followed_game import pictures_of
-from run import assemble, make_evaluations, train
-from run_files import RunFiles
+from playing.mirrored_game import pictures_of
+from playing.rollouts import Evaluations
 from settings.config import Config
 from storage.episode_log import RewardLog
 from storage.evaluation_log import Evaluation, read_evaluations
+from training.run import assemble, make_evaluations, train
+from training.run_files import RunFiles
 
 # Games that end soon: those of evaluations, as half of the actions are random and so the ball is
 # served; those that are learnt from, as they are random and a second no-op at a start ends them.

@@ -10,13 +10,13 @@ import pytest
 from falling_ball import BEST_SCORE, CELL, PADDLE, STAY, STEPS, FallingBall
 
 from agent import Agent, make_agent
-from evaluation import play_games
-from prefetching import make_prefetcher
-from schedules import LinearSchedule
+from playing.rollouts import play_games
 from settings.config import Config
 from settings.presets import PRESETS
 from system.memory import has_bfloat16
-from training import Origin, Training
+from training.prefetching import make_prefetcher
+from training.schedules import LinearSchedule
+from training.trainer import Origin, Training
 
 # Small and quick: what a run on Atari does in hours, in seconds.
 SETTINGS: dict[str, Any] = {

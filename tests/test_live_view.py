@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from outcomes import assert_same
 
-import window_process
-from followed_game import FollowedGame, pictures_of
-from live_view import MOST_STEPS, LiveView
+from playing import window_process
+from playing.mirrored_game import FollowedGame, pictures_of
+from playing.training_window import MOST_STEPS, LiveView
 from preprocessing import AtariEnvironments, make_environments
-from run import train
 from settings.config import Config
+from training.run import train
 
 CONFIG = Config(environment="Breakout-v0", frame_skip=16, life_loss="penalty", nothing=3)
 # Takes the place of the window's process, and keeps what it was to show.
@@ -27,7 +27,7 @@ KEEPER = """
 import sys
 sys.path.insert(0, {root!r})
 import numpy as np
-from window_process import receive
+from playing.window_process import receive
 print(flush=True)
 number = 0
 while (shown := receive(sys.stdin.buffer)) is not None:

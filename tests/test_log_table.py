@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import log_table
-from log_table import NUMBERS, LogTable, read_table, table_of
+from plotting import log_table
+from plotting.log_table import NUMBERS, LogTable, read_table, table_of
 from storage.episode_log import Episode, LogError, format_episode, read_log
 
 ROOT = Path(__file__).parent.parent

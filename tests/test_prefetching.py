@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from plays import Step, random_play, real_play
 
-from prefetching import Prefetcher, make_prefetcher
 from preprocessing import make_environments
 from replay.batch import Batch
 from replay_memory import ReplayMemory
-from run import assemble
 from settings.config import Config
 from storage.episode_log import Episode
-from training import Training
+from training.prefetching import Prefetcher, make_prefetcher
+from training.run import assemble
+from training.trainer import Training
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])
 

@@ -16,14 +16,14 @@ from default_networks import default_network
 
 from agent import make_agent
 from dqn_atari import main
-from evaluation import play_games
-from followed_game import pictures_of
-from pictures import ACTIONS_WIDTH, LINE, MARGIN, Insight, game_picture, insight_picture
-from playing import play
+from playing.mirrored_game import pictures_of
+from playing.pictures import ACTIONS_WIDTH, LINE, MARGIN, Insight, game_picture, insight_picture
+from playing.recording import Recording
+from playing.rollouts import play_games
+from playing.spectator import Spectator
+from playing.watch import play
 from preprocessing import FrameStack, History, make_environments
-from recording import Recording
 from settings.config import Config
-from spectator import Spectator
 from storage import weights as weights_file
 
 # Few long steps make a short game.
@@ -56,7 +56,7 @@ class Played(NamedTuple):
 
 
 def played(folder: Path, overlay: bool, games: int) -> Played:
-    """Plays games at random in the environments of recordings, as `playing.play` does."""
+    """Plays games at random in the environments of recordings, as `watch.play` does."""
     environments = make_environments(
         CONFIG, 1, np.random.default_rng(4), shown=True, for_scores=True
     )

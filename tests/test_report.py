@@ -13,13 +13,13 @@ import pytest
 from terminals import shown_in_a_terminal
 
 from dqn_atari import make_config, make_parser
-from report import duration
-from resuming import find_checkpoint
 from settings.config import Config
 from settings.declaration import GROUPS
 from storage.episode_log import read_log
 from storage.evaluation_log import read_evaluations
 from system.console import folded
+from training.report import duration
+from training.resuming import find_checkpoint
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = 80

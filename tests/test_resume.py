@@ -14,9 +14,6 @@ from outcomes import assert_same, outcome
 from parted_runs import go_on, interrupted
 
 from dqn_atari import main, make_config
-from resuming import find_checkpoint
-from run import assemble, make_evaluations, train
-from run_files import RunFiles
 from settings.config import Config, ConfigError
 from settings.presets import PLAIN
 from storage import checkpoints as checkpoints
@@ -24,7 +21,10 @@ from storage.arrays import ArrayFile, save
 from storage.checkpoints import Checkpoint, CheckpointError, newest
 from storage.episode_log import RewardLog, cut_back, read_log
 from system.cores import chosen_environments
-from training import Training
+from training.resuming import find_checkpoint
+from training.run import assemble, make_evaluations, train
+from training.run_files import RunFiles
+from training.trainer import Training
 
 # Short games, so that some end; small networks and few updates, so that it is quick.
 SMALL: dict[str, Any] = {

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from logs import write_run
 
-import average_plots
 import reward_visualizer
-from average_plots import draw
-from drawing import bucket_means, count_text
-from log_table import Values, table_of
+from plotting import average_plots
+from plotting.average_plots import draw
+from plotting.drawing import bucket_means, count_text
+from plotting.log_table import Values, table_of
+from plotting.runs import environment_name
 from reward_visualizer import main
-from run_logs import environment_name
 from storage.episode_log import Episode, Log, format_episode
 
 ROOT = Path(__file__).resolve().parent.parent

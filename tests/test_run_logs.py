@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from logs import episode, write_log, write_run
 
-from run_logs import find_logs, grouped, read_run
+from plotting.runs import find_logs, grouped, read_run
 from storage.episode_log import LogError
 
 

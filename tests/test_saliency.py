@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from saliency import PLACES, saliency_map
+from playing.saliency import PLACES, saliency_map
 
 rng = np.random.default_rng(0)
 STATE = rng.integers(256, size=(84, 84, 4), dtype=np.uint8)

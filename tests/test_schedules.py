@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.n_step import Horizon
-from schedules import HorizonSchedule, LinearSchedule, make_horizon
 from settings.config import Config
+from training.schedules import HorizonSchedule, LinearSchedule, make_horizon
 
 
 @given(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from dqn_atari import main, make_config
-from resuming import find_checkpoint
-from run import train
-from score_table import interval
+from playing.evaluate import interval
 from settings.config import Config
+from training.resuming import find_checkpoint
+from training.run import train
 
 BREAKOUT = ["-env", "Breakout-v4", "--evaluate", "--episodes", "2", "--seed", "1"]
 

@@ -18,12 +18,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agent import Update, make_agent
 from dqn_atari import main
 from replay.batch import Batch
-from run import assemble, make_evaluations, make_tensorboard_log, train
-from run_files import RunFiles
 from settings.config import Config
 from storage.episode_log import RewardLog, read_log
 from storage.evaluation_log import read_evaluations
-from tensorboard_log import TensorBoardLog
+from training.run import assemble, make_evaluations, make_tensorboard_log, train
+from training.run_files import RunFiles
+from training.tensorboard_log import TensorBoardLog
 
 # Games of few steps, so that some end.
 SETTINGS: dict[str, Any] = {

@@ -21,12 +21,7 @@ from atari.games import find_game
 from benchmarks import agents as publishing
 from benchmarks import recipes
 from dqn_atari import CHOSEN, EPSILON, main, make_config, make_parser
-from preprocessing import make_environments, state_shape
-from resuming import find_note
-from settings.config import Config
-from settings.presets import PRESETS
-from storage import weights as weights_file
-from trained_agents import (
+from playing.trained_agents import (
     AGENTS,
     GREEDY,
     HEADINGS,
@@ -42,6 +37,11 @@ from trained_agents import (
     read_note,
     read_notes,
 )
+from preprocessing import make_environments, state_shape
+from settings.config import Config
+from settings.presets import PRESETS
+from storage import weights as weights_file
+from training.resuming import find_note
 
 ROOT = Path(__file__).parent.parent
 MOST_BYTES = 20_000_000  # of all agents together

@@ -13,18 +13,18 @@ from default_networks import default_network
 from outcomes import assert_same
 
 from agent import Agent, Update, make_agent
-from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import make_environments, state_shape
 from replay.batch import Batch
 from replay.device_frames import DeviceFrames
 from replay_memory import ReplayMemory
-from run import assemble, train
-from schedules import LinearSchedule
 from settings.config import Config, ConfigError
 from storage import weights
 from storage.episode_log import Episode, LogError, read_log
 from system.memory import mebibytes
-from training import Origin, Training
+from training.prefetching import Prefetcher, updates_in_a_call
+from training.run import assemble, train
+from training.schedules import LinearSchedule
+from training.trainer import Origin, Training
 
 SMALL = {
     "environment": "Breakout-v0",

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from video import VideoError, VideoWriter, gif_writer, mp4_writer
+from playing.video import VideoError, VideoWriter, gif_writer, mp4_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 Writer = Callable[[Path, Fraction], AbstractContextManager[VideoWriter]]

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from window import Window
-from window_process import ClosedError, Newest
+from playing.window import Window
+from playing.window_process import ClosedError, Newest
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN = """
-from window import NoDisplayError, Window
+from playing.window import NoDisplayError, Window
 try:
     Window("Pong").wait_until_open()
 except NoDisplayError as error:
@@ -26,7 +26,7 @@ except NoDisplayError as error:
 """
 SHOW = """
 import numpy as np
-from window_process import Screen, Shown
+from playing.window_process import Screen, Shown
 screen = Screen("Pong")
 import pygame
 red = np.zeros((210, 160, 3), np.uint8)
@@ -133,7 +133,7 @@ def test_its_process_is_told_the_pictures_as_they_are(tmp_path: Path) -> None:
     """The last picture reaches the screen, in the game's aspect, and the end of stdin ends it."""
     (line,) = run(
         "import io, sys, numpy as np, window_process\n"
-        "from window_process import Shown, send\n"
+        "from playing.window_process import Shown, send\n"
         "sent, shown = io.BytesIO(), []\n"
         "for grey in (1, 2, 3): send(Shown(np.full((21, 16, 3), grey, np.uint8), (62, 63)), sent)\n"
         "sent.seek(0)\n"
@@ -146,7 +146,7 @@ def test_its_process_is_told_the_pictures_as_they_are(tmp_path: Path) -> None:
 def test_half_a_picture_is_none() -> None:
     (line,) = run(
         "import io, numpy as np\n"
-        "from window_process import Shown, receive, send\n"
+        "from playing.window_process import Shown, receive, send\n"
         "sent = io.BytesIO(); send(Shown(np.zeros((21, 16, 3), np.uint8), (62, 63)), sent)\n"
         "print([receive(io.BytesIO(sent.getvalue()[:n])) for n in (0, 3, 16, 100)])"
     )

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from atari.published_scores import published_scores
-from curves import Curve, band_of, curve_of, evaluations_of
-from drawing import count_text, thinned
-from run_logs import Group
+from plotting.curves import Curve, band_of, curve_of, evaluations_of
+from plotting.drawing import count_text, thinned
+from plotting.runs import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from atari.published_scores import published_scores
-from curve_plot import PUBLISHED, Y_LABELS, draw_curves
-from curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
-from dashboard_page import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
-from figures import read_groups, say, say_notes
-from run_logs import Group, Run
+from plotting.commands import read_groups, say, say_notes
+from plotting.curve_plot import PUBLISHED, Y_LABELS, draw_curves
+from plotting.curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
+from plotting.html_parts import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
+from plotting.runs import Group, Run
 from settings.config import Config
 from settings.declaration import GROUPS
 from settings.declaration import shown as setting_text

@@ -10,18 +10,18 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from atari.games import FRAMES_PER_SECOND
-from evaluation import Evaluations
-from followed_game import pictures_of
+from playing.mirrored_game import pictures_of
+from playing.rollouts import Evaluations
+from playing.video import VideoError, gif_of
 from settings.config import Config
 from storage.checkpoints import CheckpointWriter, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import write_evaluations
 from system.console import warn
-from training import Training
-from video import VideoError, gif_of
+from training.trainer import Training
 
 if TYPE_CHECKING:
-    from tensorboard_log import TensorBoardLog
+    from training.tensorboard_log import TensorBoardLog
 
 VIDEO_SECONDS = 60  # of a game, at most
 # What a run does not go on with: where its files are found, and how it is watched.

@@ -7,14 +7,14 @@ import sys
 import numpy as np
 
 from atari.emulators import EmulatorError
-from evaluation import Evaluations
-from live_view import LiveView
-from run_files import RunFiles
+from playing.rollouts import Evaluations
+from playing.training_window import LiveView
 from settings.config import Config
 from storage.episode_log import Episode
 from system.console import Progress, StopSignals
 from system.memory import mebibytes
-from training import Training
+from training.run_files import RunFiles
+from training.trainer import Training
 
 
 class RunLoop:

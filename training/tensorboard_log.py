@@ -25,7 +25,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from agent import Update
 from storage.episode_log import Episode
 from storage.evaluation_log import Evaluation
-from training import Training
+from training.trainer import Training
 
 STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many
 # What TensorBoard has to be told of the format before anything else.

@@ -1,6 +1,6 @@
 """The process of a window: it shows the pictures that come in on its stdin.
 
-    python3 window_process.py TITLE
+    python3 playing/window_process.py TITLE
 
 It first writes a line: an empty one when a window can be opened, else what is wrong. It ends when
 the user closes the window, or stdin ends. A picture is a `HEADER` and [height, width, 3] uint8 RGB.

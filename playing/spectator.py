@@ -7,17 +7,17 @@ from fractions import Fraction
 import numpy as np
 
 from agent import Agent
-from pictures import Insight, game_picture, with_insight
+from playing.pictures import Insight, game_picture, with_insight
+from playing.recording import Recording
+from playing.saliency import saliency_map
+from playing.window import Window
 from preprocessing import AtariEnvironments, Step
-from recording import Recording
-from saliency import saliency_map
-from window import Window
 
 
 class Spectator:
     """Shows each state that the agent acts on, and the screen that each game ends with.
 
-    `before_step` and `after_step` are for `evaluation.play_games`.
+    `before_step` and `after_step` are for `rollouts.play_games`.
     """
 
     def __init__(

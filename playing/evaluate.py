@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from agent import Agent, make_agent
 from atari.published_scores import published_scores
-from evaluation import play_games, scoring_environments, summarised
+from playing.rollouts import play_games, scoring_environments, summarised
 from preprocessing import MAX_FRAMES, AtariEnvironments, state_shape
 from settings.config import Config
 

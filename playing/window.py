@@ -14,10 +14,10 @@ from contextlib import suppress
 
 import numpy as np
 
-import window_process
+from playing import window_process
+from playing.window_process import ClosedError, Newest, Shown
 from system.errors import OneLineError
 from system.root import ROOT
-from window_process import ClosedError, Newest, Shown
 
 # Screen pixels for each of the game's, across and down: those of these games are wider than high.
 GAME_SCALE = (3.9, 3.0)

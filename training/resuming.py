@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from playing.trained_agents import Note, note_of
 from settings.config import Config
 from settings.paths import BEST_WEIGHTS_ENDING, CHECKPOINT_ENDING, WEIGHTS_ENDING
 from storage.checkpoints import Checkpoint, newest
 from storage.weights import WeightsError, run_of
-from trained_agents import Note, note_of
 
 
 def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:

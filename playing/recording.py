@@ -9,8 +9,8 @@ from types import TracebackType
 
 import numpy as np
 
+from playing.video import VideoWriter, gif_writer, mp4_writer
 from storage.files import check_folder
-from video import VideoWriter, gif_writer, mp4_writer
 
 
 class Recording:

@@ -9,11 +9,11 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
-from followed_game import FollowedGame
+from playing.mirrored_game import FollowedGame
+from playing.window import Window
 from preprocessing import History
 from settings.config import Config
 from system.console import warn
-from window import Window
 
 # A window opened late has all of a game to catch up with, for which the run is not to stand still.
 MOST_STEPS = 16  # played again in one turn of the run

@@ -12,15 +12,15 @@ import keras
 import numpy as np
 
 from atari.published_scores import published_scores
-from evaluation import Evaluations
-from live_view import LiveView
+from playing.rollouts import Evaluations
+from playing.training_window import LiveView
 from settings.config import Config
 from settings.declaration import describe
 from storage.checkpoints import Checkpoint
 from system.console import command, folded, joined, painted
 from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes
-from training import Training
+from training.trainer import Training
 
 NAME_WIDTH = 18
 GAMES_TO_WATCH = 5

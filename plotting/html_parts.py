@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drawing import picture
+from plotting.drawing import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent import Agent, Update
-from diagnosis import Diagnosis
-from prefetching import Prefetcher, updates_in_a_call
 from preprocessing import AtariEnvironments, FrameStack, History, Step
-from schedules import LinearSchedule, make_horizon
 from settings.config import Config
 from storage.checkpoints import State, prefixed, under
 from storage.episode_log import Episode
+from training.diagnosis import Diagnosis
+from training.prefetching import Prefetcher, updates_in_a_call
+from training.schedules import LinearSchedule, make_horizon
 
 COPY = 0  # of the online to the target network, in place of a number of updates
 RECENT_GAMES = 100  # whose mean score is shown

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 
-from log_table import Values
+from plotting.log_table import Values
 from storage.files import replacing
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drawing import is_finite
-from log_table import Values
-from run_logs import Run
+from plotting.drawing import is_finite
+from plotting.log_table import Values
+from plotting.runs import Run
 from storage.episode_log import LogError, shown
 
 # Names on the command line, and the columns of a log's table.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-import average_plots
-from curve_plot import DPI, SIZE, draw_curves
-from drawing import write_figure
-from log_table import read_table
-from run_logs import Group, environment_name, find_logs, grouped, read_run
+from plotting import average_plots
+from plotting.curve_plot import DPI, SIZE, draw_curves
+from plotting.drawing import write_figure
+from plotting.log_table import read_table
+from plotting.runs import Group, environment_name, find_logs, grouped, read_run
 from storage.episode_log import shown
 
 PROGRAM = "reward_visualizer.py"

@@ -10,12 +10,12 @@ import numpy as np
 
 from agent import make_agent
 from atari.games import FRAMES_PER_SECOND
-from evaluation import play_games
+from playing.recording import Recording
+from playing.rollouts import play_games
+from playing.spectator import Spectator
+from playing.window import Window
 from preprocessing import make_environments, state_shape
-from recording import Recording
 from settings.config import Config
-from spectator import Spectator
-from window import Window
 
 # Screen pixels for each of a picture; what the network sees is to be shown as it is.
 WINDOW_SCALE, WINDOW_SCALE_WITH_OVERLAY = 1.5, 1.0

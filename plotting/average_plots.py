@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from drawing import bucket_means, count_text, is_finite
-from log_table import LogTable, Values
+from plotting.drawing import bucket_means, count_text, is_finite
+from plotting.log_table import LogTable, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

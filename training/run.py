@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent import make_agent
-from evaluation import Evaluations
-from live_view import LiveView
-from prefetching import make_prefetcher
+from playing.rollouts import Evaluations
+from playing.training_window import LiveView
 from preprocessing import make_environments, state_shape
-from report import introduction, summary
-from run_files import RunFiles
-from run_loop import RunLoop
-from schedules import LinearSchedule
 from settings.config import Config
 from settings.declaration import ConfigError, shown_by_flag
 from storage.checkpoints import Checkpoint
@@ -26,10 +21,15 @@ from storage.episode_log import RewardLog, cut_back, read_log
 from storage.evaluation_log import read_evaluations, write_evaluations
 from storage.files import check_folder, locked
 from system.console import StopSignals, warn
-from training import RECENT_GAMES, Origin, Training
+from training.prefetching import make_prefetcher
+from training.report import introduction, summary
+from training.run_files import RunFiles
+from training.run_loop import RunLoop
+from training.schedules import LinearSchedule
+from training.trainer import RECENT_GAMES, Origin, Training
 
 if TYPE_CHECKING:
-    from tensorboard_log import TensorBoardLog
+    from training.tensorboard_log import TensorBoardLog
 
 SCHEDULE = frozenset({"start", "end", "explore_steps", "pretrain"})
 
@@ -148,7 +148,7 @@ def make_tensorboard_log(
     if not config.tensorboard:
         return None
     # It need not be there where it is not asked for.
-    from tensorboard_log import TensorBoardLog
+    from training.tensorboard_log import TensorBoardLog
 
     log = TensorBoardLog(config.tensorboard_path, training.step, shown_by_flag(config))
     if checkpoint and (state := checkpoint.attributes.get("tensorboard")):

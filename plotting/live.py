@@ -10,10 +10,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from curve_plot import DPI, SIZE, draw_curves
-from drawing import write_figure
-from figures import read_groups, say, say_notes, title_of
-from run_logs import beside, find_logs
+from plotting.commands import read_groups, say, say_notes, title_of
+from plotting.curve_plot import DPI, SIZE, draw_curves
+from plotting.drawing import write_figure
+from plotting.runs import beside, find_logs
 from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING
 from storage.episode_log import LogError, shown
 

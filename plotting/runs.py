@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from log_table import LogTable, read_table
+from plotting.log_table import LogTable, read_table
 from settings.config import Config
 from settings.declaration import as_flags
 from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING

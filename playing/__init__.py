@@ -1,0 +1,1 @@
+"""Games without learning: scored, shown, and recorded."""

@@ -1,0 +1,1 @@
+"""Logs as pictures and pages."""
