@@ -1,8 +1,8 @@
 r"""Publishes agents that runs of `recipes.py` trained, so that they ship with the program.
 
-    python3 benchmarks/recipes.py run runs --recipes default --environments Pong-v4 Breakout-v4 \
+    python3 -m benchmarks.recipes run runs --recipes default --environments Pong-v4 Breakout-v4 \
         --minutes 120 --jobs 2
-    python3 benchmarks/agents.py runs/*/default/1
+    python3 -m benchmarks.agents runs/*/default/1
 
 Of each run it takes the weights of its best evaluation, or the newest where it has had none; so
 what is chosen does not depend on the games that it is then measured with. It rounds them to half
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -25,15 +24,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
 
 from atari.games import find_game
 from benchmarks.recipe_settings import flags
-from benchmarks.run_notes import NOTE, PROGRAM, ROOT, commit_of, cores_of, others_beside
+from benchmarks.run_notes import NOTE, PROGRAM, commit_of, cores_of, others_beside
 from dqn_atari import EPSILON
 from playing.trained_agents import (
     GREEDY,
@@ -53,6 +48,7 @@ from storage.files import replacing
 from system.console import joined
 from system.errors import OneLineError
 from system.quiet_imports import loading_libraries
+from system.root import ROOT
 
 PLAY_SEED = 1
 

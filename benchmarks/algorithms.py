@@ -1,8 +1,8 @@
 """Measures one update of each option and of each preset, relative to plain DQN.
 
-    python3 benchmarks/algorithms.py
-    python3 benchmarks/algorithms.py --only "--preset rainbow" --rounds 5
-    python3 benchmarks/algorithms.py --only "--normalization whole" --batch 64 --precision bfloat16
+    python3 -m benchmarks.algorithms
+    python3 -m benchmarks.algorithms --only "--preset rainbow" --rounds 5
+    python3 -m benchmarks.algorithms --only "--normalization whole" --batch 64 --precision bfloat16
 
 All agents are in one process and take turns, so that a machine whose speed drifts is the same for
 all; the ratio is the median over the rounds of an agent's time to that of plain DQN in the same
@@ -14,21 +14,13 @@ unless another size or precision is given; "nature" and "impala" are plain DQN w
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
-from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from benchmarks.random_batches import ACTIONS, random_batch
 from preprocessing import state_shape
-from random_batches import ACTIONS, random_batch
 from replay.batch import Batch
 from settings.config import Config
 from settings.presets import PLAIN as PLAIN_SETTINGS

@@ -1,6 +1,6 @@
 """Measures what a checkpoint of a full replay memory takes, while the run goes on.
 
-    python3 benchmarks/checkpoint.py
+    python3 -m benchmarks.checkpoint
 
 Fills the memory of a real run (1,000,000 transitions of Space Invaders by random play take about 8
 minutes), trains, and writes checkpoints one after the other. For each it prints for how long the
@@ -11,14 +11,10 @@ the loop is while one is written and while none is, and the seconds that going o
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from settings.config import Config
 from storage.checkpoints import newest

@@ -1,8 +1,8 @@
 """Trains every game that ale-py ships, or with every preset, for a few steps: none is to fail.
 
-python3 benchmarks/every_game.py                  all games, 200 steps each, by their -v0 ids
-python3 benchmarks/every_game.py --games Pong Breakout --steps 1000
-python3 benchmarks/every_game.py --games Pong SpaceInvaders --steps 2000 --presets all
+python3 -m benchmarks.every_game                  all games, 200 steps each, by their -v0 ids
+python3 -m benchmarks.every_game --games Pong Breakout --steps 1000
+python3 -m benchmarks.every_game --games Pong SpaceInvaders --steps 2000 --presets all
 """
 
 from __future__ import annotations
@@ -10,14 +10,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import sys
 import time
-from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from atari.games import game_roms
 from settings.config import Config

@@ -1,10 +1,10 @@
 """Kills runs, damages their files and fills their disk, and sees whether anything is lost.
 
-    python3 benchmarks/faults.py kills      100 SIGKILLs at random times in one run of Pong
-    python3 benchmarks/faults.py damage     1,000 files with one damaged byte
-    python3 benchmarks/faults.py disk       a full disk at ten moments (as root, on Linux)
-    python3 benchmarks/faults.py growth     memory and speed over 30 minutes of training
-    python3 benchmarks/faults.py            all of them
+    python3 -m benchmarks.faults kills      100 SIGKILLs at random times in one run of Pong
+    python3 -m benchmarks.faults damage     1,000 files with one damaged byte
+    python3 -m benchmarks.faults disk       a full disk at ten moments (as root, on Linux)
+    python3 -m benchmarks.faults growth     memory and speed over 30 minutes of training
+    python3 -m benchmarks.faults            all of them
 
 Each prints a row of one table: what was tried, how often, and what came of it.
 """
@@ -29,14 +29,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from benchmarks.run_notes import PROGRAM
 from storage.arrays import ArrayFile
 from storage.checkpoints import CheckpointError, newest
 from storage.episode_log import LogError, cut_back, read_log
 
-PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
 GAME = "Pong-v4"
 # Many updates and a memory that is soon full, so that there is much to lose.
 FAULT_FLAGS = (
@@ -325,7 +322,6 @@ def main() -> None:
         "disk": functools.partial(disk, moments=options.moments),
         "growth": functools.partial(growth, minutes=options.minutes, precision=options.precision),
     }
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print("| fault | outcome |\n| --- | --- |")
     for name, trial in trials.items():
         if options.what in (name, "all"):

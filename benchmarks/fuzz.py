@@ -1,7 +1,7 @@
 """Feeds what nobody would write to all that reads, and sees whether it ends as promised.
 
-    python3 benchmarks/fuzz.py                       10 minutes for each reader
-    python3 benchmarks/fuzz.py --minutes 1 flags     1 minute for one
+    python3 -m benchmarks.fuzz                       10 minutes for each reader
+    python3 -m benchmarks.fuzz --minutes 1 flags     1 minute for one
 
 The readers are those of the log, the flags, the header of a checkpoint, and weights. Each may
 refuse what it gets with its own error, said in one line; anything else is printed with what led to
@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import struct
 import sys
 import tempfile
@@ -25,11 +24,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dqn_atari import make_config, make_parser
 from settings.declaration import ConfigError

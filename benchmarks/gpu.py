@@ -1,9 +1,9 @@
 """Measures updates alone and the whole loop on a GPU, with either backend, and how busy it is.
 
-    KERAS_BACKEND=jax python3 benchmarks/gpu.py           both tables
-    KERAS_BACKEND=tensorflow python3 benchmarks/gpu.py
-    python3 benchmarks/gpu.py updates --networks nature --batches 32 256 --precisions float32
-    python3 benchmarks/gpu.py loop --envs 8 --seconds 5 --memory 20000
+    KERAS_BACKEND=jax python3 -m benchmarks.gpu           both tables
+    KERAS_BACKEND=tensorflow python3 -m benchmarks.gpu
+    python3 -m benchmarks.gpu updates --networks nature --batches 32 256 --precisions float32
+    python3 -m benchmarks.gpu loop --envs 8 --seconds 5 --memory 20000
 
 Without a GPU it measures the processor. "Host" and "device" say where the replay memory's frames
 lie (--memory-on-device): from the host, the states of each update are sent to the GPU.
@@ -28,14 +28,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
@@ -144,7 +138,7 @@ def updates(
 ) -> list[list[Any]]:
     """Returns rows: the size of a batch, updates in a call, and their speed from both places."""
     from agent import make_agent
-    from random_batches import ACTIONS, STATE, random_batch
+    from benchmarks.random_batches import ACTIONS, STATE, random_batch
     from replay.device_frames import DeviceFrames
     from settings.config import Config
 

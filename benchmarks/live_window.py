@@ -1,7 +1,7 @@
 """Measures what the window of `--render` costs a run, in turns with and without it.
 
-    xvfb-run -a python3 benchmarks/live_window.py     on a machine without a display
-    python3 benchmarks/live_window.py                 on a desktop
+    xvfb-run -a python3 -m benchmarks.live_window     on a machine without a display
+    python3 -m benchmarks.live_window                 on a desktop
 
 Trains with the default settings. After each round it prints the steps a second without the window
 and with it, and in the end the lowest, middle and highest of their ratios.
@@ -10,16 +10,10 @@ and with it, and in the end the lowest, middle and highest of their ratios.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from playing.training_window import LiveView
 from settings.config import Config

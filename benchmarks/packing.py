@@ -1,9 +1,9 @@
 """Compares ways to pack the frames of a replay memory: how small they get, and how fast.
 
     pip install -r benchmarks/requirements.txt
-    python3 benchmarks/packing.py                ten games, 2,000 steps of 2 environments each
-    python3 benchmarks/packing.py --games Pong Breakout --frames 1000 --per-game
-    python3 benchmarks/packing.py --games all    every game that ale-py ships
+    python3 -m benchmarks.packing                ten games, 2,000 steps of 2 environments each
+    python3 -m benchmarks.packing --games Pong Breakout --frames 1000 --per-game
+    python3 -m benchmarks.packing --games all    every game that ale-py ships
 
 The games are played at random. G consecutive frames of an environment are packed together, as a
 group, and unpacked together. Dictionaries are trained on the first 60% of the steps; sizes and
@@ -18,16 +18,12 @@ import statistics
 import sys
 import timeit
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import lz4.block
 import numpy as np
 import zstandard
 from zstandard import ZstdCompressionDict, ZstdCompressionParameters
-
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from atari.emulators import FRAME_SIZE
 from atari.games import Game, find_game, game_roms

@@ -1,8 +1,8 @@
 """Trains Stable-Baselines3's DQN with its published settings for Atari, and logs it as we do.
 
     python3 -m venv .venv-peer && .venv-peer/bin/pip install -r benchmarks/requirements.txt
-    .venv-peer/bin/python benchmarks/peer.py FOLDER --environment Pong-v4 --steps 1000000
-    .venv-peer/bin/python benchmarks/peer.py FOLDER --environment Pong-v4 --minutes 30 --seed 2
+    .venv-peer/bin/python -m benchmarks.peer FOLDER --environment Pong-v4 --steps 1000000
+    .venv-peer/bin/python -m benchmarks.peer FOLDER --environment Pong-v4 --minutes 30 --seed 2
     python3 reward_visualizer.py -f FOLDER/Pong-v4_log.txt
 
 The settings are those of "atari" in RL Baselines3 Zoo, hyperparams/dqn.yml. All steps are counted,
@@ -19,9 +19,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from atari.games import find_game
 from settings.paths import LOG_ENDING

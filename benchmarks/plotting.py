@@ -1,7 +1,7 @@
 """Times the plots of a long log, from the start of the program to its end, on one core.
 
-    python3 benchmarks/plotting.py                      1,000,000 episodes, each call once
-    python3 benchmarks/plotting.py --episodes 100000 --rounds 5
+    python3 -m benchmarks.plotting                      1,000,000 episodes, each call once
+    python3 -m benchmarks.plotting --episodes 100000 --rounds 5
 
 The log is made here, the same each time: a run of 8 environments whose scores rise, with all fields
 and in a few lines `Only Action`. Times are processor seconds, of the user and of the system.
@@ -20,12 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from storage.episode_log import Episode, format_episode
+from system.root import ROOT
 
-PROGRAM = Path(__file__).resolve().parent.parent / "reward_visualizer.py"
+PROGRAM = ROOT / "reward_visualizer.py"
 CALLS = {
     "ten plots": ("-a", "50"),
     "one picture": ("--y", "score"),

@@ -1,8 +1,8 @@
 """Compares what `--evaluate --random` finds with random games that Gymnasium alone plays.
 
-    python3 benchmarks/random_scores.py
+    python3 -m benchmarks.random_scores
 
-The games without ours are those of `tests/gymnasium_games.py`. It prints a table with the
+The games without ours are those of `tests/helpers/gymnasium_games.py`. It prints a table with the
 difference of the two means in standard errors of it, beside the published score.
 """
 
@@ -12,18 +12,12 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 from statistics import mean, variance
 
-# Run as a script, this file's folder is on the path, and neither the program's nor the tests' is.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "tests"))
-
-from gymnasium_games import random_scores
-
 from atari.published_scores import published_scores
+from benchmarks.run_notes import PROGRAM
+from tests.helpers.gymnasium_games import random_scores
 
-PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
 GAMES = ["Pong", "Breakout", "SpaceInvaders", "Seaquest"]
 
 

@@ -1,14 +1,14 @@
 r"""Trains recipes, which are settings with a name, and shows how fast each of them learns.
 
-    python3 benchmarks/recipes.py run runs --recipes default "3 steps" --seeds 1 2 3 --steps 250000
-    python3 benchmarks/recipes.py run runs --recipes default rainbow --minutes 30 --greedy-games 20
-    python3 benchmarks/recipes.py run runs --recipes default "3 steps" --steps 250000 --jobs 2
-    python3 benchmarks/recipes.py run runs --recipes default --environments Pong-v4 Breakout-v4 \
+    python3 -m benchmarks.recipes run runs --recipes default "3 steps" --seeds 1 2 3 --steps 250000
+    python3 -m benchmarks.recipes run runs --recipes default rainbow --minutes 30 --greedy-games 20
+    python3 -m benchmarks.recipes run runs --recipes default "3 steps" --steps 250000 --jobs 2
+    python3 -m benchmarks.recipes run runs --recipes default --environments Pong-v4 Breakout-v4 \
         --minutes 120 --jobs 2
-    python3 benchmarks/recipes.py run runs --recipes Stable-Baselines3 --minutes 30 \
+    python3 -m benchmarks.recipes run runs --recipes Stable-Baselines3 --minutes 30 \
         --python .venv-peer/bin/python
-    python3 benchmarks/recipes.py show runs --picture scores.png
-    python3 benchmarks/recipes.py show runs --by minutes --at 50000 100000 --passes 0 10 18
+    python3 -m benchmarks.recipes show runs --picture scores.png
+    python3 -m benchmarks.recipes show runs --by minutes --at 50000 100000 --passes 0 10 18
 
 The recipes stand in `recipe_settings.py`. `run` trains each recipe on each game with each seed, as
 a process of the program itself, in FOLDER/<environment>/<recipe>/<seed>. The same command goes on
@@ -35,21 +35,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from atari.games import find_game
 from benchmarks.recipe_settings import PEER, RECIPES, flags
 from benchmarks.recipe_table import EVALUATION, show
-from benchmarks.run_notes import NOTE, PROGRAM, ROOT, new_part
+from benchmarks.run_notes import NOTE, PROGRAM, new_part
 from settings.config import Config
 from storage.checkpoints import newest
 from storage.files import replacing
 from system.console import StopSignals
 from system.cores import usable_cores
 from system.errors import OneLineError
+from system.root import ROOT
 
-PEER_PROGRAM = ROOT / "benchmarks" / "peer.py"
 SECONDS_BETWEEN_LOOKS = 0.1  # at the processes
 
 
@@ -139,7 +136,7 @@ class Run:
         if self.steps:
             common += ["--steps", str(self.steps)]
         if self.recipe == PEER:
-            return [self.python, str(PEER_PROGRAM), str(self.folder), *common]
+            return [self.python, "-m", "benchmarks.peer", str(self.folder), *common]
         command = [self.python, str(PROGRAM), *flags(RECIPES[self.recipe]), *common]
         command += ["--out", str(self.folder)]
         if self.paths.checkpoint_path.exists():
@@ -224,7 +221,13 @@ def start(run: Run, cores: set[int], jobs: int) -> Work:
         try:
             # In a group of its own: a terminal's Ctrl-C is for us, who pass it on once.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, process_group=0
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                # Where the peer's own Python finds `benchmarks.peer`.
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                process_group=0,
             )
         finally:
             if cores:

@@ -1,12 +1,12 @@
 """Measures the replay memory: bytes of a transition, time of a step and of a batch.
 
     pip install -r benchmarks/requirements.txt
-    python3 benchmarks/replay_memory.py                  ten games, 1,000,000 transitions each
-    python3 benchmarks/replay_memory.py --games Pong --transitions 100000
-    python3 benchmarks/replay_memory.py play --games SpaceInvaders MsPacman Enduro
-    python3 benchmarks/replay_memory.py learner --games SpaceInvaders
-    python3 benchmarks/replay_memory.py save --games SpaceInvaders
-    python3 benchmarks/replay_memory.py loop
+    python3 -m benchmarks.replay_memory                  ten games, 1,000,000 transitions each
+    python3 -m benchmarks.replay_memory --games Pong --transitions 100000
+    python3 -m benchmarks.replay_memory play --games SpaceInvaders MsPacman Enduro
+    python3 -m benchmarks.replay_memory learner --games SpaceInvaders
+    python3 -m benchmarks.replay_memory save --games SpaceInvaders
+    python3 -m benchmarks.replay_memory loop
 
 Each measurement is a process of its own. Frames are of random play in 8 environments: 40,000 of
 each game, again and again until the memory is full; "play" fills it with a million different ones.
@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -32,12 +31,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Run as a script, this file's folder is on the path and the program's is not, where the module lies
-# that has the same name as this one.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import psutil

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from system.control_groups import lines
+from system.root import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "dqn_atari.py"
 NOTE = "run.json"
 

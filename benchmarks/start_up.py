@@ -1,7 +1,7 @@
 """Times how long the program takes to start: -h, and from the command to the first step.
 
-    python3 benchmarks/start_up.py
-    python3 benchmarks/start_up.py --rounds 9
+    python3 -m benchmarks.start_up
+    python3 -m benchmarks.start_up --rounds 9
 
 The first step is that of all environments of a run on Pong without pretraining. What is installed
 of TensorFlow and JAX is measured, in turns, after one start of each that brings its files into
@@ -18,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-PROGRAM = Path(__file__).resolve().parent.parent / "dqn_atari.py"
+from benchmarks.run_notes import PROGRAM
+
 # One turn of the loop, whatever the number of environments.
 RUN = ["-env", "Pong-v0", "--seed", "1", "--pretrain", "0", "--steps", "1"]
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}

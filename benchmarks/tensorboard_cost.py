@@ -1,6 +1,6 @@
 """Measures what --tensorboard costs: steps a second with it and without, in turns in one run.
 
-    python3 benchmarks/tensorboard_cost.py
+    python3 -m benchmarks.tensorboard_cost
 
 Two runs of the same settings and seed (Pong, the defaults) take turns of so many steps each, in
 one process, so that other work on the machine slows both. Each turn with curves is compared with
@@ -11,17 +11,10 @@ steps.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from settings.config import Config
 from storage.episode_log import RewardLog

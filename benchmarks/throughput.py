@@ -1,11 +1,11 @@
 """Times the whole training loop against that of Stable-Baselines3's DQN, in turns.
 
     pip install -r benchmarks/requirements.txt
-    python3 benchmarks/throughput.py                  5 rounds of 3,000 steps each
-    python3 benchmarks/throughput.py --rounds 3 --steps 1000
-    python3 benchmarks/throughput.py --contenders "ours, unpacked frames" "ours, our defaults"
-    python3 benchmarks/throughput.py --growth         how it grows, from our defaults
-    python3 benchmarks/throughput.py --threads        other shares of the cores
+    python3 -m benchmarks.throughput                  5 rounds of 3,000 steps each
+    python3 -m benchmarks.throughput --rounds 3 --steps 1000
+    python3 -m benchmarks.throughput --contenders "ours, unpacked frames" "ours, our defaults"
+    python3 -m benchmarks.throughput --growth         how it grows, from our defaults
+    python3 -m benchmarks.throughput --threads        other shares of the cores
 
 All play PongNoFrameskip-v4 with an epsilon of 0.1. The peers' setting is the network of 2015,
 batches of 32, an update every 4 steps, uniform replay of 100,000 transitions, one-step targets from
@@ -23,12 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from settings.presets import PLAIN
 

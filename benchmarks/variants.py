@@ -1,8 +1,8 @@
 """Times other ways to make an update, in turns with the program's own: what is and isn't worth it.
 
-    python3 benchmarks/variants.py                     our defaults
-    python3 benchmarks/variants.py --network nature --precision bfloat16
-    python3 benchmarks/variants.py --convolutions      the convolutions, as matrix products as well
+    python3 -m benchmarks.variants                     our defaults
+    python3 -m benchmarks.variants --network nature --precision bfloat16
+    python3 -m benchmarks.variants --convolutions      the convolutions, as matrix products as well
 
 On TensorFlow. Each variant differs in little from the one before or from the program's own, and
 makes two updates in a call, on random batches.
@@ -11,18 +11,10 @@ makes two updates in a call, on random batches.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import keras
 import numpy as np
@@ -30,11 +22,11 @@ import tensorflow as tf
 from keras import ops
 
 from agent import make_agent
+from benchmarks.random_batches import ACTIONS, STATE, random_batch
+from benchmarks.where_time_goes import best_times
 from learning.learner import Learner
 from learning.targets import bootstrapped, greedy_policy, huber, values_of
-from random_batches import ACTIONS, STATE, random_batch
 from settings.config import Config
-from where_time_goes import best_times
 
 UPDATES = 2  # in a call
 # Of the networks of 2013 and 2015: pixels, channels, kernel, stride, filters.

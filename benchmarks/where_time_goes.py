@@ -1,8 +1,8 @@
 """Says where the time of a training step goes, and how near an update is to the machine's limits.
 
-    python3 benchmarks/where_time_goes.py                        our defaults
-    python3 benchmarks/where_time_goes.py --network nature --precision bfloat16
-    python3 benchmarks/where_time_goes.py --efficiency           batches of 32 to 256
+    python3 -m benchmarks.where_time_goes                        our defaults
+    python3 -m benchmarks.where_time_goes --network nature --precision bfloat16
+    python3 -m benchmarks.where_time_goes --efficiency           batches of 32 to 256
 
 The loop is the program's own, on Pong, with a clock around each of its parts. What goes on in the
 background while another part runs is not seen, only the waiting for it.
@@ -11,27 +11,19 @@ background while another part runs is not seen, only the waiting for it.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Run as a script, this file's folder is on the path and the program's is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from agent import Agent, make_agent
+from benchmarks.random_batches import ACTIONS, STATE, random_batch
 from learning.learner import Learner
-from random_batches import ACTIONS, STATE, random_batch
 from settings.config import Config
 from training.run import assemble
 

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Makes the pictures of `docs/theory.md` and prints the numbers that its text gives.
 
-    python3 docs/make_pictures.py       from the root of the repository; writes res/theory/*.png
+    python3 -m docs.make_pictures       from the root of the repository; writes res/theory/*.png
 
 Screens are of real games, made by the program's own preprocessing; all else is computed here. All
 seeds are fixed, so that the pictures stay the same from run to run.
@@ -13,26 +12,22 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-# Python looks for modules beside the script it runs, and the program's lie one folder up.
-sys.path.insert(0, str(ROOT))
-
-import matplotlib  # noqa: E402
+import matplotlib
 
 matplotlib.use("Agg")  # pictures go to files; there may be no display
 
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from atari.emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators  # noqa: E402
-from atari.games import find_game  # noqa: E402
-from preprocessing import AtariEnvironments, FrameStack  # noqa: E402
-from replay_memory import ReplayMemory  # noqa: E402
-from settings.config import Config  # noqa: E402
+from atari.emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators
+from atari.games import find_game
+from preprocessing import AtariEnvironments, FrameStack
+from replay_memory import ReplayMemory
+from settings.config import Config
+from system.root import ROOT
 
 FOLDER = ROOT / "res" / "theory"
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#777777"

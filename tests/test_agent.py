@@ -22,8 +22,9 @@ from learning.targets import huber
 from replay.batch import ALIGNMENT, Batch, empty_batch
 from settings.config import Config
 from settings.presets import PLAIN
+from system.root import ROOT
 
-HERE = Path(__file__).parent
+HELPERS = ROOT / "tests" / "helpers"
 
 
 def tiny_network(weights: list[float]) -> keras.Model:
@@ -114,9 +115,9 @@ def test_an_update_leaves_the_target_network_alone() -> None:
 def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
     results = {}
     for backend in ("tensorflow", "jax"):
-        environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(HERE.parent)}
+        environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
         environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling takes longer than running
-        command = [sys.executable, HERE / "update_on_a_backend.py", tmp_path]
+        command = [sys.executable, HELPERS / "update_on_a_backend.py", tmp_path]
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
         results[backend] = json.loads(done.stdout)
         assert results[backend]["tensorflow"] == (backend == "tensorflow")

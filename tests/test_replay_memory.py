@@ -8,19 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plays import random_play
 
 from replay.batch import Batch, empty_batch
 from replay.n_step import Horizon
 from replay_memory import AT_A_TIME, ReplayMemory
+from system.root import ROOT
+from tests.helpers.plays import random_play
 
-ROOT = Path(__file__).resolve().parent.parent
 DISCOUNT = 0.5  # a power of two, so that returns are exact
 CODECS = ("none", "lz4", "zstd")
 
@@ -526,8 +525,8 @@ FILL = """
 import gc, itertools, sys
 import numpy as np
 
-sys.path[:0] = ["tests", "."]
-from plays import random_play, real_play
+sys.path.insert(0, ".")
+from tests.helpers.plays import random_play, real_play
 from replay_memory import ReplayMemory
 
 def most_resident():

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from logs import write_run
 
 import reward_visualizer
 from plotting import average_plots
@@ -24,8 +23,9 @@ from plotting.log_table import Values, table_of
 from plotting.runs import environment_name
 from reward_visualizer import main
 from storage.episode_log import Episode, Log, format_episode
+from system.root import ROOT
+from tests.helpers.logs import write_run
 
-ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, str(ROOT / "reward_visualizer.py")]
 SEVEN = [
     *("episodes_rewards", "episodes_probability", "episodes_loss", "probability_rewards"),

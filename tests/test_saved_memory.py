@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plays import Step, random_play, real_play
 
 from replay_memory import ReplayMemory
 from storage import arrays
 from storage.arrays import ArrayFileError
+from system.root import ROOT
+from tests.helpers.plays import Step, random_play, real_play
 
-ROOT = Path(__file__).resolve().parent.parent
 CODECS = pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
 EXPONENTS = pytest.mark.parametrize("exponent", [0.0, 0.6])
 SMALL: dict[str, Any] = {
@@ -274,7 +274,7 @@ SAVE_UNDER_A_LIMIT = """
 import resource, sys
 from pathlib import Path
 
-sys.path[:0] = ["tests", "."]
+sys.path.insert(0, ".")
 from test_saved_memory import small
 
 memory = small(75)

@@ -1,0 +1,411 @@
+"""A run that goes on from a checkpoint is the run that was never stopped, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dqn_atari import main, make_config
+from settings.config import Config, ConfigError
+from settings.presets import PLAIN
+from storage import checkpoints as checkpoints
+from storage.arrays import ArrayFile, save
+from storage.checkpoints import Checkpoint, CheckpointError, newest
+from storage.episode_log import RewardLog, cut_back, read_log
+from system.cores import chosen_environments
+from tests.helpers.outcomes import assert_same, outcome
+from tests.helpers.parted_runs import go_on, interrupted
+from training.resuming import find_checkpoint
+from training.run import assemble, make_evaluations, train
+from training.run_files import RunFiles
+from training.trainer import Training
+
+# Short games, so that some end; small networks and few updates, so that it is quick.
+SMALL: dict[str, Any] = {
+    "environment": "Breakout-v0",
+    "envs": 4,
+    "memory": 3_000,
+    "batch": 8,
+    "pretrain": 400,
+    "steps": 1_600,
+    "train_every": 16,
+    "update": 160,
+    "explore_steps": 1_000,
+    "seed": 3,
+    "progress": False,
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "uniform, 8 environments": {"envs": 8, "steps": 2_400},
+    "by priority, 1 environment": {"priority_exponent": 0.6, "envs": 1, "steps": 1_000},
+    "noisy, by priority": {"noisy": True, "priority_exponent": 0.6},
+    "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 80},
+    "counted by games": {"count_by": "games", "train_every": 2, "updates": 2, "explore_steps": 9},
+    "schedules of returns": {"n_step_start": 10, "gamma_start": 0.5, "horizon_steps": 1_200},
+    "raw frames": {"state_frames": "raw", "screen": "crop", "rmsprop_momentum": 0.9,
+                   "optimizer": "rmsprop"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
+def test_a_resumed_run_is_the_same_as_one_never_stopped(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    settings = {**SMALL, **changes}
+    whole, parted = (Config(**settings, out=str(tmp_path / name)) for name in ("whole", "parted"))
+    assert train(whole) == 0
+    Path(parted.out).mkdir()
+    interrupted(parted, settings["steps"] // 2)
+    assert go_on(parted) == 0
+    assert_same(tmp_path / "whole", tmp_path / "parted")
+    assert read_log(whole.log_path).episodes
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder of a run that was never stopped, made once."""
+    out = tmp_path_factory.mktemp("whole")
+    assert train(Config(**SMALL, out=str(out))) == 0
+    return out
+
+
+@pytest.mark.parametrize("gathered", [200, 400])
+def test_a_run_stopped_in_pretraining_goes_on_with_it(
+    tmp_path: Path, whole_run: Path, gathered: int
+) -> None:
+    config = Config(**SMALL, out=str(tmp_path))
+    interrupted(config, 0, gathered)
+    assert go_on(config) == 0
+    assert_same(tmp_path, whole_run)
+
+
+def test_a_run_can_be_resumed_many_times(tmp_path: Path, whole_run: Path) -> None:
+    config = Config(**SMALL, out=str(tmp_path))
+    interrupted(config, 400)
+    for step in (800, 1_200):
+        assert not run_to(config, step).lost
+    assert go_on(config) == 0
+    assert_same(tmp_path, whole_run)
+
+
+def run_to(config: Config, step: int) -> Training:
+    """Goes on to a step and leaves a checkpoint."""
+    found, _ = newest(config.checkpoint_path)
+    assert found
+    training = assemble(config, frozenset(), found)
+    assert cut_back(config.log_path, *found.attributes["log"]) is None
+    with RewardLog(config.log_path) as log:
+        evaluations = make_evaluations(config, training, found)
+        files = RunFiles(config, training, evaluations, log)
+        for episodes in training.run():
+            files.log(episodes)
+            if training.step >= step:
+                break
+        files.finish()
+        files.close()
+    training.close()
+    return training
+
+
+@pytest.fixture(scope="module")
+def half_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder of a run that was stopped half-way with two checkpoints, made once."""
+    out = tmp_path_factory.mktemp("half")
+    config = Config(**SMALL, out=str(out))
+    interrupted(config, 800)
+    run_to(config, 1_200)
+    return out
+
+
+@pytest.fixture
+def half(tmp_path: Path, half_run: Path) -> Path:
+    """Gives a copy of that."""
+    return Path(shutil.copytree(half_run, tmp_path / "half"))
+
+
+def given(folder: Path, **more: Any) -> dict[str, Any]:
+    """Returns what a command line that goes on from a folder says."""
+    return {
+        "continue_from": str(folder / "Breakout-v0_weights.h5"), "out": str(folder), **more
+    }  # fmt: skip
+
+
+def test_the_settings_of_the_run_are_taken_where_nothing_else_is_said(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    assert found
+    config, origins = make_config(given(half, learning_rate=0.001), found)
+    assert {name: getattr(config, name) for name in SMALL if name != "progress"} == {
+        name: value for name, value in SMALL.items() if name != "progress"
+    }
+    assert config.learning_rate == 0.001
+    assert origins["learning_rate"] == "given"
+    assert origins["memory"] == "checkpoint"
+    assert "gamma" not in origins
+
+
+def test_a_run_keeps_its_environments_on_any_machine(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    # One that auto chooses nowhere.
+    assert (SMALL["envs"], SMALL["envs"] in map(chosen_environments, range(1, 999))) == (4, False)
+    for flags in ({}, {"envs": "auto"}):
+        config, origins = make_config(given(half, **flags), found)
+        assert (config.envs, origins["envs"]) == (4, "checkpoint")
+    with pytest.raises(ConfigError, match="--envs is 8 environments, and 4 environments in "):
+        make_config(given(half, envs=8), found)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--network", "nature"], "--network is nature, and nips in "),
+        (["-env", "Pong-v0"], "--environment is Pong-v0, and Breakout-v0 in "),
+        (["--memory", "4000"], "--memory is 4,000 transitions, and 3,000 transitions in "),
+        (["--framestacksize", "5"], "--framestacksize is 5 frames, and 4 frames in "),
+        (["--seed", "4"], "--seed is 4, and 3 in "),
+    ],
+)
+def test_what_cannot_change_within_a_run_is_refused_with_both_values(
+    half: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(half / "Breakout-v0_weights.h5")
+    assert main(["--continue", weights, "--out", str(half), *flags]) == 2
+    errors = capsys.readouterr().err
+    assert words in errors
+    assert "--weights-only" in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half, learning_rate=0.0625), found)
+    training = assemble(config, frozenset({"learning_rate"}), found)
+    training.close()
+    assert float(training.agent._optimizer.learning_rate.numpy()) == 0.0625
+
+
+def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half, start=0.5, end=0.1, explore_steps=300), found)
+    training = assemble(config, frozenset({"start", "end", "explore_steps"}), found)
+    assert training.step == 1_200
+    epsilons = [(training.step, training.epsilon) for _ in training.run()]
+    training.close()
+    for step, epsilon in epsilons:
+        assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 4 - 1_200) / 300))
+    assert not training.lost
+
+
+def test_the_flags_of_the_run_given_again_change_nothing(half: Path, whole_run: Path) -> None:
+    same = [f"-exs={SMALL['explore_steps']}", f"-pre={SMALL['pretrain']}", "-s=1", "--seed=3"]
+    weights = str(half / "Breakout-v0_weights.h5")
+    assert main(["-c", weights, "--out", str(half), *same]) == 0
+    assert_same(half, whole_run)
+
+
+def test_pretraining_that_is_asked_for_is_the_networks(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half, pretrain=160), found)
+    training = assemble(config, frozenset({"pretrain"}), found)
+    before = len(training.memory)
+    assert training.decides_pretraining
+    assert list(training.pretrain())[-1] == 160
+    assert len(training.memory) == before + 160
+    training.close()
+    assert training.lost == ["the games in progress, as pretraining begins with new ones"]
+
+
+def test_a_memory_that_is_left_out_is_gathered_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(**SMALL, out=str(tmp_path), replay_checkpoint=False)
+    interrupted(config, 800)
+    assert not list(tmp_path.glob("*/*/memory"))
+    assert main(["-c", str(config.weights_path), "--out", str(tmp_path)]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "the whole run but the replay memory, which was left out and the games in " in output
+    assert "pretraining, the network decides: from step 0 to 400" in output
+    numbers = [episode.number for episode in read_log(config.log_path).episodes]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_leaving_the_memory_out_is_said_with_what_it_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(Config(**{**SMALL, "steps": 8}, out=str(tmp_path), replay_checkpoint=False))
+    assert "gathers 400 transitions anew" in " ".join(capsys.readouterr().out.split())
+
+
+def test_weights_only_takes_no_checkpoint_and_keeps_it(
+    half: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(half / "Breakout-v0_weights.h5")
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()
+             if name not in ("explore_steps", "progress")]  # fmt: skip
+    assert main([*flags, "--continue", weights, "--out", str(half), "--weights-only"]) == 0
+    output = capsys.readouterr().out
+    assert "restored" not in output
+    assert "Breakout-v0_checkpoint is of an earlier run: renamed to " in output
+    assert list((half / "Breakout-v0_checkpoint.1").iterdir())
+
+
+def test_weights_of_another_run_are_taken_alone(
+    half: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Config(**{**SMALL, "seed": 4, "steps": 8}, out=str(tmp_path / "other"))
+    train(other)
+    shutil.copy(other.weights_path, half / "Breakout-v0_weights.h5")
+    assert find_checkpoint(given(half)) is None
+    assert "is of another run than" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_in_another_folder_and_leaves_the_first_as_it_is(
+    half: Path, tmp_path: Path, whole_run: Path
+) -> None:
+    before = {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
+    weights = str(half / "Breakout-v0_weights.h5")
+    assert main(["-c", weights, "--out", str(tmp_path / "new")]) == 0
+    assert {path: path.read_bytes() for path in half.rglob("*") if path.is_file()} == before
+    (lines, arrays), (whole_lines, whole_arrays) = outcome(tmp_path / "new"), outcome(whole_run)
+    assert lines == whole_lines[-len(lines) :]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, whole_arrays[name])
+
+
+def test_a_missing_weights_file_is_no_loss_beside_a_checkpoint(half: Path, whole_run: Path) -> None:
+    (half / "Breakout-v0_weights.h5").unlink()
+    assert main(["-c", str(half / "Breakout-v0_weights.h5"), "--out", str(half)]) == 0
+    assert outcome(half)[1].keys() == outcome(whole_run)[1].keys()
+
+
+def test_so_many_checkpoints_are_kept(half: Path) -> None:
+    names = sorted(path.name for path in (half / "Breakout-v0_checkpoint").iterdir())
+    assert names == ["000001", "000002"]
+    assert main(["-c", str(half / "Breakout-v0_weights.h5"), "--out", str(half), "--keep=1"]) == 0
+    assert [path.name for path in (half / "Breakout-v0_checkpoint").iterdir()] == ["000003"]
+
+
+@pytest.mark.parametrize("name", ["run", "memory"])
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    half: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = half / "Breakout-v0_checkpoint" / "000002" / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    found = find_checkpoint(given(half))
+    assert found
+    assert found.path.name == "000001"
+    [line] = capsys.readouterr().out.splitlines()
+    assert re.search(rf"000002/{name} is damaged: .*: going on from .*000001", line)
+
+
+def test_any_damaged_byte_of_a_checkpoint_is_found(half: Path) -> None:
+    folder = half / "Breakout-v0_checkpoint"
+    shutil.rmtree(folder / "000001")
+    rng = np.random.default_rng(0)
+    for name in ("run", "memory"):
+        file = folder / "000002" / name
+        whole = file.read_bytes()
+        for position in [*range(20), *rng.integers(len(whole), size=80)]:
+            damaged = bytearray(whole)
+            damaged[position] ^= int(rng.integers(1, 256))
+            file.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=r"--weights-only") as error:
+                newest(folder)
+            assert str(file) in str(error.value)
+        file.write_bytes(whole)
+    assert newest(folder)[0]
+
+
+@pytest.mark.parametrize(("oldest", "newest"), [(1, 2), (4, 5)])
+def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
+    half: Path, monkeypatch: pytest.MonkeyPatch, oldest: int, newest: int
+) -> None:
+    monkeypatch.setattr(checkpoints, "VERSION", newest)
+    monkeypatch.setattr(checkpoints, "OLDEST_VERSION", oldest)
+    expected = rf"000002 is of format version 3, and only versions {oldest} to {newest} can be read"
+    with pytest.raises(CheckpointError, match=expected):
+        find_checkpoint(given(half))
+
+
+def test_a_checkpoint_of_version_2_goes_on_with_what_the_settings_were_then(tmp_path: Path) -> None:
+    settings = {**PLAIN, **SMALL}
+    whole, config = (Config(**settings, out=str(tmp_path / name)) for name in ("whole", "parted"))
+    assert train(whole) == 0
+    Path(config.out).mkdir()
+    interrupted(config, 800)
+    file = max(config.checkpoint_path.iterdir()) / "run"
+    with ArrayFile(file, "run") as opened:
+        attributes = {**opened.attributes, "version": 2}
+        arrays = {name: opened.read(name) for name in opened.names}
+    for name in ("dead relus", "dead relus step", "diagnosis"):
+        del attributes["training"][name]
+    # Nor were there these settings.
+    newer = {"n_step_start", "gamma_start", "hidden_biases", "initializer", "value_scale"}
+    for name in newer:
+        del attributes["settings"][name]
+    for name in ("sums", "sums before"):
+        arrays[f"training/{name}"] = arrays[f"training/{name}"][..., :4]
+    save(file, "run", attributes, arrays)
+    assert go_on(config) == 0
+    (_, arrays), (_, whole_arrays) = outcome(Path(config.out)), outcome(Path(whole.out))
+    for name, array in whole_arrays.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -> None:
+    folder = half / "Breakout-v0_checkpoint" / "000002"
+    with ArrayFile(folder / "run", "run") as file:
+        attributes = file.attributes
+        arrays = {name: file.read(name) for name in file.names}
+    arrays["environments/actions"][:] = 0  # as if the actions meant something else
+    save(folder / "run", "run", attributes, arrays)
+    found = find_checkpoint(given(half))
+    config, _ = make_config(given(half), found)
+    training = assemble(config, frozenset(), found)
+    assert training.lost == ["the games in progress, which these emulators play in another way"]
+    for _ in training.run():
+        pass
+    training.close()
+
+
+def test_what_the_log_says_beyond_the_checkpoint_is_taken_back(half: Path, whole_run: Path) -> None:
+    log = half / "Breakout-v0_log.txt"
+    with log.open("a") as file:
+        file.write("Episode: 99 Reward: 1.0 Steps: 1300 Current Epsilon: 0.1 Loss: 0.0 Acc: 0.0\n")
+    assert go_on(Config(**SMALL, out=str(half))) == 0
+    assert "Episode: 99 " not in log.read_text()
+
+
+def test_a_log_that_has_changed_is_named(half: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = half / "Breakout-v0_log.txt"
+    log.write_text("Episode: 7" + log.read_text()[10:])
+    assert go_on(Config(**SMALL, out=str(half))) == 0
+    assert re.search(r"warning: .*Breakout-v0_log.txt", capsys.readouterr().err)
+
+
+def test_a_finished_run_asks_for_more_steps(whole_run: Path) -> None:
+    found = find_checkpoint(given(whole_run))
+    config, _ = make_config(given(whole_run), found)
+    with pytest.raises(ConfigError, match="give more --steps"):
+        train(config, frozenset(), {}, found)
+
+
+def test_playing_takes_the_settings_of_the_run(half: Path) -> None:
+    config, _ = make_config(
+        {"play": True, "environment": "Breakout-v0", "out": str(half)},
+        find_checkpoint({"play": True, "environment": "Breakout-v0", "out": str(half)}),
+    )
+    assert config.memory == SMALL["memory"]
+
+
+def test_the_state_of_a_run_is_plain_json_and_arrays(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    assert isinstance(found, Checkpoint)
+    assert json.loads(json.dumps(found.attributes)) == found.attributes
+    assert all(isinstance(array, np.ndarray) for array in found.read().arrays.values())

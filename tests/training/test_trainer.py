@@ -1,0 +1,459 @@
+"""The training loop on real games: what it remembers, learns, logs and saves."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent import Agent, Update, make_agent
+from preprocessing import make_environments, state_shape
+from replay.batch import Batch
+from replay.device_frames import DeviceFrames
+from replay_memory import ReplayMemory
+from settings.config import Config, ConfigError
+from storage import weights
+from storage.episode_log import Episode, LogError, read_log
+from system.memory import mebibytes
+from tests.helpers.default_networks import default_network
+from tests.helpers.outcomes import assert_same
+from training.prefetching import Prefetcher, updates_in_a_call
+from training.run import assemble, train
+from training.schedules import LinearSchedule
+from training.trainer import Origin, Training
+
+SMALL = {
+    "environment": "Breakout-v0",
+    "envs": 4,
+    "memory": 4_000,
+    "pretrain": 200,
+    "steps": 2_000,
+    "train_every": 40,
+    "explore_steps": 1_000,
+    "seed": 3,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder of a short run, made once."""
+    out = tmp_path_factory.mktemp("run")
+    assert train(Config(**SMALL, out=str(out))) == 0
+    return out
+
+
+def test_log_tells_each_episode(small_run: Path) -> None:
+    episodes = read_log(small_run / "Breakout-v0_log.txt").episodes
+    assert [e.number for e in episodes] == list(range(len(episodes)))
+    assert len(episodes) >= 4
+    assert all(e.steps % 4 == 0 and e.frames == 4 * e.steps for e in episodes)
+    # Every step belongs to one episode: those of one environment follow one another.
+    assert sum(e.length or 0 for e in episodes) <= 2_000
+    assert all(0 <= e.accuracy <= 1 and e.loss >= 0 for e in episodes)
+    # A brick gives 1, 4 or 7 points, and a reward of 1; too many no-ops at the end cost 1.
+    assert all(-1 <= e.reward <= (e.score or 0) for e in episodes)
+    assert any(e.score for e in episodes)
+
+
+def test_epsilon_moves_in_a_run(small_run: Path) -> None:
+    for episode in read_log(small_run / "Breakout-v0_log.txt").episodes:
+        assert episode.epsilon == pytest.approx(max(0.02, 1 - 0.98 * (episode.steps - 4) / 1_000))
+
+
+def test_same_seed_and_flags_write_the_same(small_run: Path, tmp_path: Path) -> None:
+    train(Config(**SMALL, out=str(tmp_path)))
+    assert_same(tmp_path, small_run)
+
+
+class Recorder(Agent):
+    """A real agent that notes when it learns and when it copies, and what it acts with."""
+
+    def note(self) -> None:
+        self.updates: list[int] = []
+        self.copies: list[int] = []
+        self.epsilons: list[float] = []
+        self.batches: list[Batch] = []
+        self.acts = 0
+
+    def act(self, states: np.ndarray, epsilon: float, explore: bool = False) -> np.ndarray:
+        self.acts += 1
+        self.epsilons.append(epsilon)
+        return super().act(states, epsilon, explore)
+
+    def learn(self, batches: Batch, frames: DeviceFrames | None = None) -> list[Update]:
+        made = super().learn(batches, frames)
+        size = len(batches.indices) // len(made)
+        for first in range(0, len(batches.indices), size):
+            self.updates.append(self.acts)
+            # Its arrays are filled anew for the call after next.
+            of_one = batches.rows(first, first + size)
+            self.batches.append(Batch(*(array.copy() for array in of_one)))
+        return made
+
+    def copy_to_target(self) -> None:
+        self.copies.append(self.acts)
+        super().copy_to_target()
+
+
+def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
+    """Returns the parts of a run, put together as `train` does."""
+    environments = make_environments(
+        config, config.envs, np.random.default_rng(0), shown=False, for_scores=True
+    )
+    states = state_shape(config.screen, config.frame_stack_size)
+    agent = make_agent(config, states, environments.num_actions, np.random.default_rng(1))
+    agent.__class__ = Recorder
+    agent.note()
+    memory = ReplayMemory(
+        config.memory, config.envs, states[:2], states[2], config.n_step, config.gamma,
+        frames_per_step=config.frames_per_step,
+    )  # fmt: skip
+    epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
+    batches = Prefetcher(memory, config.batch, np.random.default_rng(2), updates_in_a_call(config))
+    training = Training(config, environments, agent, batches, epsilon, Origin())
+    return training, agent, memory
+
+
+def run_with(**changes: object) -> tuple:
+    config = Config(**{**SMALL, **changes})
+    training, agent, memory = parts(config)
+    gathered = list(training.pretrain())
+    pretrain_acts = agent.acts
+    episodes = [episode for finished in training.run() for episode in finished]
+    training.close()
+    return gathered, pretrain_acts, episodes, agent, memory, training
+
+
+def test_updates_and_copies_keep_to_the_step_count() -> None:
+    *_, agent, _, training = run_with(steps=400, train_every=10, update=100, pretrain=200)
+    assert training.step == 400
+    # 4 steps an act; 50 acts of pretraining; so multiples of 10 steps are passed at these acts.
+    assert agent.updates == [50 + -(-10 * k // 4) for k in range(1, 41)]
+    assert agent.copies == [50 + 25 * k for k in range(1, 5)]
+
+
+def test_each_time_has_as_many_updates_as_asked() -> None:
+    *_, agent, _, _ = run_with(steps=40, train_every=20, updates=3, pretrain=200)
+    assert agent.updates == [55] * 3 + [60] * 3
+
+
+def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
+    # The second no-op ends an episode here, so that there are enough of them.
+    *_, episodes, agent, _, training = run_with(
+        count_by="games", train_every=2, updates=3, update=4, explore_steps=10, games=12,
+        pretrain=200, nothing=1, steps=20_000,
+    )  # fmt: skip
+    assert 12 <= training.episode == len(episodes) < 16
+    assert training.step < 20_000
+    assert len(agent.updates) == 3 * (len(episodes) // 2)
+    assert len(agent.copies) == len(episodes) // 4
+    # Epsilon is that of the games before.
+    possible = {round(max(0.02, 1 - 0.098 * games), 6) for games in range(len(episodes))}
+    assert {round(episode.epsilon, 6) for episode in episodes} <= possible
+    assert episodes[0].epsilon == 1
+    assert episodes[-1].epsilon == pytest.approx(0.02)
+
+
+def test_phase_is_exploring_while_epsilon_falls() -> None:
+    config = Config(**{**SMALL, "steps": 2_000})
+    training, *_ = parts(config)
+    phases = {}
+    for _ in training.run():
+        phases[training.step] = training.phase
+    training.close()
+    assert {phase for step, phase in phases.items() if step < 1_000} == {"exploring"}
+    assert {phase for step, phase in phases.items() if step >= 1_000} == {"training"}
+
+
+def test_a_line_for_each_episode_tells_the_phase(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(**{**SMALL, "episode_lines": True, "progress": True, "out": str(tmp_path)})
+    train(config)
+    output = capsys.readouterr().out
+    assert "observing at random: " in output
+    pattern = r"(\w+): episode (\S+), score (\S+), memory (\S+), epsilon (\S+), step (\S+)\n"
+    lines = re.findall(pattern, output)
+    episodes = read_log(tmp_path / "Breakout-v0_log.txt").episodes
+    assert [int(line[1]) for line in lines] == [each.number for each in episodes]
+    assert [float(line[2]) for line in lines] == [each.score for each in episodes]
+    assert [int(line[5].replace(",", "")) for line in lines] == [each.steps for each in episodes]
+    assert {line[0] for line in lines} == {"exploring", "training"}
+
+
+def test_noise_takes_epsilons_place() -> None:
+    training = assemble(Config(**{**SMALL, "noisy": True, "steps": 40}))
+    epsilons = {training.epsilon for _ in training.run()}
+    training.close()
+    assert epsilons == {0.0}
+
+
+def test_several_updates_follow_one_step_where_train_every_is_small() -> None:
+    *_, agent, _, _ = run_with(steps=40, train_every=1, pretrain=200)
+    assert len(agent.updates) == 40
+    assert set(agent.updates) == set(range(51, 61))
+
+
+def test_no_update_before_the_memory_holds_a_batch() -> None:
+    *_, agent, _, _ = run_with(steps=100, train_every=4, pretrain=0, batch=32)
+    # Made while the ninth step is taken, after eight of four environments.
+    assert min(agent.updates) == 9
+
+
+@pytest.mark.parametrize("pretrain", [0, 16])
+def test_learning_waits_until_there_is_something_to_draw(pretrain: int) -> None:
+    *_, agent, _, training = run_with(envs=16, batch=16, pretrain=pretrain, steps=64, train_every=8)
+    assert training.step == 64
+    assert agent.updates
+
+
+@pytest.mark.parametrize("pretrain", [100, 104, 10_000])
+def test_pretraining_ends_at_its_number_or_when_the_memory_is_full(pretrain: int) -> None:
+    gathered, acts, _, agent, memory, _ = run_with(pretrain=pretrain, memory=104, steps=4)
+    assert gathered[-1] == memory.capacity if pretrain >= 104 else 100
+    assert acts * 4 == gathered[-1]
+    assert not [act for act in agent.updates if act <= acts]
+
+
+@pytest.mark.parametrize(("continued", "epsilon"), [(None, 1.0), ("weights.h5", 0.0)])
+def test_pretraining_is_random_or_with_continue_greedy(
+    continued: str | None, epsilon: float
+) -> None:
+    _, acts, _, agent, _, _ = run_with(continue_from=continued, steps=4)
+    assert acts == 50
+    assert set(agent.epsilons[:acts]) == {epsilon}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"state_frames": "raw"}, {"screen": "square", "frame_skip": 2}], ids=str
+)
+def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
+    """Every state of a batch is one that the agent acted on."""
+    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain": 100, **changes})
+    training, agent, _ = parts(config)
+    seen = set()
+
+    def watch() -> None:
+        seen.update(state.tobytes() for state in training._stack.states)
+
+    for stage in (training.pretrain(), training.run()):
+        for _ in stage:
+            watch()
+    states = [s for b in agent.batches for s in b.s_tm1]
+    assert len(states) > 200
+    assert sum(state.tobytes() in seen for state in states) / len(states) > 0.95
+    followed = [s for b in agent.batches for s, d in zip(b.s_t, b.discount_t, strict=True) if d]
+    assert all(state.tobytes() in seen for state in followed)
+
+
+def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
+    log, weights = tmp_path / "Breakout-v0_log.txt", tmp_path / "Breakout-v0_weights.h5"
+    before = log.read_text()
+    last = read_log(log).episodes[-1]
+    config = Config(
+        **{**SMALL, "steps": 4_000, "start": 1.0, "end": 0.9},
+        continue_from=str(weights),
+        out=str(tmp_path),
+    )
+    assert train(config) == 0
+    assert log.read_text().startswith(before)
+    added = read_log(log).episodes[last.number + 1 :]
+    assert added[0].number == last.number + 1
+    assert added[0].steps > last.steps
+    assert (added[0].seconds or 0) > (last.seconds or 0)
+    # The decay of 1,000 steps is over and stays so.
+    assert {episode.epsilon for episode in added} == {0.9}
+    # Without the checkpoint, which is the command line's to find, it is another run's.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "Breakout-v0_checkpoint",
+        "Breakout-v0_checkpoint.1",
+        log.name,
+        weights.name,
+    ]
+
+
+@pytest.mark.parametrize("layout", ["channels-last", "channels-first"])
+def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
+    path, expected = tmp_path / "some.weights.h5", default_network(4, 1)
+    default_network(4, 0).save_weights(path)
+    weights.load(path, expected, channels_first=layout == "channels-first")
+    config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
+    training = assemble(config)
+    training.close()
+    for ours, theirs in zip(
+        training.agent.online.get_weights(), expected.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_new_schedule_starts_where_the_run_goes_on(small_run: Path, tmp_path: Path) -> None:
+    weights = small_run / "Breakout-v0_weights.h5"
+    before = (small_run / "Breakout-v0_log.txt").read_bytes()
+    last = read_log(small_run / "Breakout-v0_log.txt").episodes[-1]
+    config = Config(
+        **{**SMALL, "steps": 4_000, "start": 0.1, "end": 0.0, "explore_steps": 100_000},
+        continue_from=str(weights), out=str(tmp_path),
+    )  # fmt: skip
+    train(config, frozenset({"start", "end", "explore_steps"}))
+    for episode in read_log(tmp_path / "Breakout-v0_log.txt").episodes:
+        assert episode.epsilon == pytest.approx(0.1 - (episode.steps - 4 - last.steps) / 10**6)
+    assert (small_run / "Breakout-v0_log.txt").read_bytes() == before
+
+
+def test_a_run_that_is_done_is_not_run_again(small_run: Path, tmp_path: Path) -> None:
+    config = Config(
+        **{**SMALL, "steps": 100, "out": str(tmp_path)},
+        continue_from=str(small_run / "Breakout-v0_weights.h5"),
+    )
+    with pytest.raises(ConfigError, match="give more --steps"):
+        train(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_an_earlier_run_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "Breakout-v0_log.txt").write_text("an old log\n")
+    (tmp_path / "Breakout-v0_weights.h5").write_text("old weights")
+    for _ in range(2):
+        train(Config(**{**SMALL, "steps": 8, "out": str(tmp_path)}))
+    assert (tmp_path / "Breakout-v0_log.1.txt").read_text() == "an old log\n"
+    assert (tmp_path / "Breakout-v0_weights.1.h5").read_text() == "old weights"
+    assert (tmp_path / "Breakout-v0_weights.2.h5").exists()
+    assert "renamed to" in capsys.readouterr().out
+
+
+def test_an_unreadable_log_beside_the_weights_stops_before_anything_is_written(
+    small_run: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "Breakout-v0_weights.h5"
+    weights.write_bytes((small_run / weights.name).read_bytes())
+    (tmp_path / "Breakout-v0_log.txt").write_bytes(b"\x00\x01\x02" * 100)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(LogError):
+        train(Config(**{**SMALL, "continue_from": str(weights), "out": str(tmp_path)}))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_weights_are_written_every_so_many_episodes(tmp_path: Path) -> None:
+    config = Config(**{**SMALL, "save_every": 2, "out": str(tmp_path)})
+    episodes_then: list[int] = []
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event == "os.rename" and Path(arguments[1]) == config.weights_path:
+            episodes_then.append(len(read_log(config.log_path).episodes))
+
+    sys.addaudithook(watch)  # for good, but other tests write elsewhere
+    train(config)
+    episodes = read_log(config.log_path).episodes
+    due = {e.steps for e in episodes if e.number % 2 == 1}
+    assert episodes_then[:-1] == [sum(e.steps <= step for e in episodes) for step in sorted(due)]
+    assert episodes_then[-1] == len(episodes)
+
+
+def test_settings_device_and_bytes_are_shown_first(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    train(Config(**{**SMALL, "steps": 4, "out": str(tmp_path)}))
+    shown = capsys.readouterr().out
+    assert "Breakout-v0" in shown
+    assert "seed                 3" in shown
+    assert "tensorflow, device" in shown
+    memory = ReplayMemory(4_000, 4, (84, 84), 4, 3, 0.99)
+    sizes = f"{mebibytes(memory.nbytes)} now, at most {mebibytes(memory.max_nbytes)}"
+    assert f"replay memory: 4,000 transitions, {sizes}\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "changes"),
+    [
+        ("Pong-v4", {"network": "nature"}),
+        ("ALE/MsPacman-v5", {"double": False, "envs": 1, "full_action_space": True}),
+        # As the script that this program succeeds, and as one that penalises dying.
+        ("Pong-v0", {"state_frames": "raw", "screen": "crop", "life_loss": "penalty"}),
+        (
+            "Venture-v0",
+            {
+                "screen": "square", "frame_max": False, "frame_skip": 2, "reward_clip": "none",
+                "life_loss": "penalty", "life_penalty": 100.0, "sticky_actions": 0.0,
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_other_games_and_settings_train(tmp_path: Path, environment: str, changes: dict) -> None:
+    config = Config(
+        **{**SMALL, "environment": environment, "steps": 200, "out": str(tmp_path), **changes}
+    )
+    assert train(config) == 0
+    assert config.weights_path.exists()
+    assert config.log_path.parent == tmp_path
+
+
+def test_episode_sums_start_anew_after_each_episode() -> None:
+    *_, episodes, _, _, _ = run_with(steps=2_400)
+    assert isinstance(episodes[0], Episode)
+    # Random Breakout gives a few points a game; sums over several games would grow.
+    assert max(episode.score for episode in episodes) < 20
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+    training, agent, _ = parts(Config(**{**SMALL, "steps": 400, "pretrain": 100, "end": 1.0}))
+    list(training.pretrain())
+    agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
+    with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
+        list(training.run())
+    training.close()
+
+
+def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run: Path) -> None:
+    shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
+    path, network = tmp_path / "other.weights.h5", default_network(4, 0)
+    network.set_weights([np.full_like(w, np.inf) for w in network.get_weights()])
+    network.save_weights(path)
+    before = (tmp_path / "Breakout-v0_weights.h5").read_bytes()
+    config = Config(**SMALL, continue_from=str(path), out=str(tmp_path))
+    with pytest.raises(
+        FloatingPointError, match=r"not finite at step 1,[0-9]+, .* smaller --learning-r"
+    ):
+        train(config)
+    assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
+    assert not (tmp_path / "Breakout-v0_weights.h5").exists()
+    assert not (tmp_path / "Breakout-v0_checkpoint").exists()
+    training = assemble(config)
+    for write in (lambda: training.agent.save_weights(path), training.get_state):
+        with pytest.raises(FloatingPointError, match="weights that are not finite"):
+            write()
+    training.close()
+
+
+def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
+    network = default_network(4, 0)
+    weights = [np.zeros_like(array) for array in network.get_weights()]
+    weights[-1][0] = 1  # NOOP, whatever is seen
+    network.set_weights(weights)
+    network.save_weights(tmp_path / "other.weights.h5")
+    config = Config(
+        **{
+            **SMALL,
+            "start": 0.0,
+            "end": 0.0,
+            "train_every": 10**6,
+            "pretrain": 0,
+            "nothing": 3,
+            "steps": 64,
+        },
+        continue_from=str(tmp_path / "other.weights.h5"),
+        out=str(tmp_path),
+    )
+    train(config)
+    episodes = read_log(tmp_path / "Breakout-v0_log.txt").episodes
+    assert {episode.only_action for episode in episodes} == {"NOOP"}
+
+
+def test_games_of_many_actions_name_none(small_run: Path) -> None:
+    episodes = read_log(small_run / "Breakout-v0_log.txt").episodes
+    assert {episode.only_action for episode in episodes} == {None}
