@@ -276,7 +276,7 @@ def make_agent(
             target_averaging=config.target_averaging,
         ),
         optimizer=make_optimizer(config),
-        batch_size=config.batch,
+        batch_size=config.batch_size,
         rng=rng,
         precision=config.precision,
     )

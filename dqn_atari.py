@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
-from settings.config import Config
+from settings.config import Config, renamed
 from settings.declaration import GROUPS, ConfigError, check_unchanged
 from settings.presets import PLAIN, PRESETS
 from system.console import PROGRAM, say_error
@@ -42,7 +42,7 @@ DEFAULTS = {
     each.name: AUTO if each.metadata["auto"] else each.default
     for each in dataclasses.fields(Config)
 }
-EPSILON = {"start", "end"}
+EPSILON = {"epsilon_start", "epsilon_end"}
 PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
 
 
@@ -180,7 +180,7 @@ def _saved(checkpoint: Checkpoint | None, note: Note | None) -> tuple[dict[str, 
     """Returns the settings that a checkpoint or an agent's note has, and what they come from."""
     if checkpoint:
         # One that was written before there was a setting does what was done then.
-        return {**PLAIN, **checkpoint.attributes["settings"]}, "checkpoint"
+        return {**PLAIN, **renamed(checkpoint.attributes["settings"])}, "checkpoint"
     saved = {**PLAIN, **note.settings} if note else {}
     if saved.get("precision") == "bfloat16" != chosen_precision():
         # An agent also plays on machines that cannot compute as the one that trained it.
@@ -193,7 +193,7 @@ def _changed(given: dict[str, Any], checkpoint: Checkpoint | None) -> frozenset[
 
     So the command that started a run, or a new schedule in it, can be given again to go on with it.
     """
-    saved = checkpoint.attributes["settings"] if checkpoint else {}
+    saved = renamed(checkpoint.attributes["settings"]) if checkpoint else {}
     return frozenset(name for name, value in given.items() if (name, value) not in saved.items())
 
 

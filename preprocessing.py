@@ -307,7 +307,7 @@ def make_environments(
         reward_clip=config.reward_clip,
         life_loss="none" if for_scores else config.life_loss,
         life_penalty=config.life_penalty,
-        no_op_limit=0 if for_scores else config.nothing,
+        no_op_limit=0 if for_scores else config.no_op_limit,
         shown=shown,
     )
 

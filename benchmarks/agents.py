@@ -39,9 +39,9 @@ from playing.trained_agents import (
     write_note,
 )
 from preprocessing import make_environments, state_shape
-from settings.config import Config
+from settings.config import Config, renamed
 from settings.presets import PLAIN
-from storage import weights
+from storage import weights as weights_file
 from storage.checkpoints import Checkpoint, newest
 from storage.evaluation_log import read_evaluations
 from storage.files import replacing
@@ -106,7 +106,7 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
     where: dict[str, Any] = {"environment": about["environment"], "out": str(run)}
     checkpoint = _newest_checkpoint(Config(**where))
     # One that was written before there was a setting did what was done then.
-    settings = {**PLAIN, **checkpoint.attributes["settings"]}
+    settings = {**PLAIN, **renamed(checkpoint.attributes["settings"])}
     state = checkpoint.attributes["training"]
     config = Config(**{**settings, **where})
     source, chosen, steps, seconds = _chosen(config, state)
@@ -206,7 +206,7 @@ def _save_half(config: Config, source: Path, target: Path) -> None:
     states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, num_actions(config), rng)
     agent.load_weights(source)
-    weights.save(target, agent.online, weights.run_of(source) or "", half=True)
+    weights_file.save(target, agent.online, weights_file.run_of(source) or "", half=True)
 
 
 def _measured(epsilon: float, arguments: Sequence[object]) -> dict[str, Any]:

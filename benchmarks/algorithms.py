@@ -90,12 +90,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, metavar="N")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
-    common = {"batch": options.batch, "precision": options.precision}
+    common = {"batch_size": options.batch, "precision": options.precision}
     rng = np.random.default_rng(1)
     agents = {}
     for name, config in contenders(options.only, common).items():
         shape = state_shape(config.screen, config.frame_stack_size)
-        agent, batch = make_agent(config, shape, ACTIONS, rng), random_batch(config.batch, shape)
+        agent, batch = (
+            make_agent(config, shape, ACTIONS, rng),
+            random_batch(config.batch_size, shape),
+        )
         milliseconds(agent, batch, 2)  # compiles
         agents[name] = agent, batch
     taken = np.array(

@@ -86,10 +86,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         config = Config(
             environment=options.environment,
-            memory=options.transitions,
-            pretrain=options.transitions,
+            memory_size=options.transitions,
+            pretrain_transitions=options.transitions,
             out=folder,
-            keep=1,
+            checkpoints_kept=1,
             seed=1,
         )
         measure(config, options.checkpoints, options.steps)

@@ -26,7 +26,12 @@ def train_a_little(environment: str, steps: int, preset: str) -> str:
         AssertionError: no update was made.
         FloatingPointError: a loss was not finite.
     """
-    small = {"environment": environment, "steps": steps, "memory": 10_000, "pretrain": 80}
+    small = {
+        "environment": environment,
+        "steps": steps,
+        "memory_size": 10_000,
+        "pretrain_transitions": 80,
+    }
     settings = {**PRESETS[preset].settings, **small, "seed": 1}
     if settings.get("count_by") == "games":
         settings |= {"games": 2, "steps": 100_000}  # it learns when a game is over

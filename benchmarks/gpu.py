@@ -149,7 +149,7 @@ def updates(
 
     rows = []
     for size in batches:
-        config = Config(network=network, precision=precision, batch=size)
+        config = Config(network=network, precision=precision, batch_size=size)
         agent = make_agent(config, STATE, ACTIONS, rng)
         for count in together:
             row: list[Any] = [size, count]
@@ -171,9 +171,16 @@ def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed
     from training.run import assemble
 
     config = Config(
-        environment=GAME, envs=envs, memory=memory, pretrain=FIRST_UPDATE, start=EPSILON,
-        end=EPSILON, seed=1, memory_on_device=place == "device", **SETTINGS[name],
-    )  # fmt: skip
+        environment=GAME,
+        envs=envs,
+        memory_size=memory,
+        pretrain_transitions=FIRST_UPDATE,
+        epsilon_start=EPSILON,
+        epsilon_end=EPSILON,
+        seed=1,
+        memory_on_device=place == "device",
+        **SETTINGS[name],
+    )
     training = assemble(config)
     for _ in training.pretrain():
         pass

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--steps", type=int, default=1_000, metavar="N", help="of each turn")
     options = parser.parse_args()
-    config = Config(environment=options.environment, memory=100_000, seed=1, render=True)
+    config = Config(environment=options.environment, memory_size=100_000, seed=1, render=True)
     training = assemble(config)
     for _ in training.pretrain():
         pass

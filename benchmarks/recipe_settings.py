@@ -28,12 +28,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "32 environments": {"envs": 32},
     "64 environments": {"envs": 64},
     # Samples that are learnt from for each step, with a target network as old in updates.
-    "4 samples a step": {"train_every": 16, "update": 4_000},
-    "8 samples a step": {"train_every": 8, "update": 2_000},
-    "16 samples a step": {"train_every": 4, "update": 1_000},
+    "4 samples a step": {"train_every": 16, "target_update_period": 4_000},
+    "8 samples a step": {"train_every": 8, "target_update_period": 2_000},
+    "16 samples a step": {"train_every": 4, "target_update_period": 1_000},
     # How far each update goes, and how many samples it is of.
-    "batch 32, rate 2.5e-4": {"batch": 32, "train_every": 4, "learning_rate": 2.5e-4},
-    "batch 128": {"batch": 128, "train_every": 16},
+    "batch 32, rate 2.5e-4": {"batch_size": 32, "train_every": 4, "learning_rate": 2.5e-4},
+    "batch 128": {"batch_size": 128, "train_every": 16},
     "rate 2.5e-4": {"learning_rate": 2.5e-4},
     "rate 8e-4": {"learning_rate": 8e-4},
     "smaller epsilon of Adam": {"optimizer_epsilon": 1e-6, "learning_rate": 2.5e-4},
@@ -41,14 +41,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     # What an update moves towards: rewards further ahead, and another network's opinion of them.
     "1 step": {"n_step": 1},
     "3 steps": {"n_step": 3},
-    "discount 0.98": {"gamma": 0.98},
+    "discount 0.98": {"discount": 0.98},
     "10 to 3 steps, discount 0.97 to 0.99": {
         "n_step": 3,
         "n_step_start": 10,
-        "gamma_start": 0.97,
+        "discount_start": 0.97,
     },
     "no double": {"double": False},
-    "target every 500 steps": {"update": 500},
+    "target every 500 steps": {"target_update_period": 500},
     "no target network": {"target_averaging": 1.0},
     "averaged target": {"target_averaging": 0.005},
     # Which transitions are learnt from.

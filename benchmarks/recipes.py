@@ -39,7 +39,7 @@ from atari.games import find_game
 from benchmarks.recipe_settings import PEER, RECIPES, flags
 from benchmarks.recipe_table import EVALUATION, show
 from benchmarks.run_notes import NOTE, PROGRAM, new_part
-from settings.config import Config
+from settings.config import Config, renamed
 from storage.checkpoints import newest
 from storage.files import replacing
 from system.console import StopSignals
@@ -100,7 +100,7 @@ class Run:
         if not path.exists():
             return {**now, "parts": [], "done": {}}
         note = json.loads(path.read_text())
-        if note["settings"] != now["settings"]:
+        if renamed(note["settings"]) != now["settings"]:
             raise RecipeError(f"{self.folder} holds a run of other settings: give another folder")
         return note
 

@@ -191,7 +191,12 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
     runs = []
     for codec in ("none", "zstd"):
         config = Config(
-            memory=transitions, pretrain=0, start=0.1, end=0.1, seed=1, frame_codec=codec
+            memory_size=transitions,
+            pretrain_transitions=0,
+            epsilon_start=0.1,
+            epsilon_end=0.1,
+            seed=1,
+            frame_codec=codec,
         )
         training = assemble(config)
         fill(training.memory, recorded(file))

@@ -58,10 +58,10 @@ def main() -> None:
         for with_curves in (False, True):
             config = Config(
                 environment="PongNoFrameskip-v4",
-                memory=MEMORY,
-                pretrain=FIRST_UPDATE,
-                start=EPSILON,
-                end=EPSILON,
+                memory_size=MEMORY,
+                pretrain_transitions=FIRST_UPDATE,
+                epsilon_start=EPSILON,
+                epsilon_end=EPSILON,
                 seed=1,
                 tensorboard=with_curves,
                 out=tempfile.mkdtemp(dir=folder),

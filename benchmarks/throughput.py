@@ -32,19 +32,19 @@ GAME = "PongNoFrameskip-v4"
 MEMORY, FIRST_UPDATE, WARM_UP, EPSILON = 100_000, 5_000, 500, 0.1
 PEERS = {
     **PLAIN,
-    "pretrain": FIRST_UPDATE,
+    "pretrain_transitions": FIRST_UPDATE,
     "network": "nature",
     "double": False,
     "n_step": 1,
-    "batch": 32,
+    "batch_size": 32,
     "train_every": 4,
 }
 # The preset of what was recommended before layers were normalised.
-PLAIN_LOOP = {**PLAIN, "pretrain": FIRST_UPDATE}
+PLAIN_LOOP = {**PLAIN, "pretrain_transitions": FIRST_UPDATE}
 GROWTH: dict[str, tuple[Any, ...]] = {
     "envs": (1, 2, 4, 8, 16, 32),
-    "batch": (32, 64, 128, 256, 512),
-    "memory": (10_000, 100_000, 1_000_000),
+    "batch_size": (32, 64, 128, 256, 512),
+    "memory_size": (10_000, 100_000, 1_000_000),
     "network": ("nips", "nature", "impala"),
 }
 
@@ -72,10 +72,10 @@ def ours(steps: int, **settings: object) -> float:
 
     common = {
         "environment": GAME,
-        "memory": MEMORY,
-        "pretrain": FIRST_UPDATE,
-        "start": EPSILON,
-        "end": EPSILON,
+        "memory_size": MEMORY,
+        "pretrain_transitions": FIRST_UPDATE,
+        "epsilon_start": EPSILON,
+        "epsilon_end": EPSILON,
         "seed": 1,
     }
     config = Config(**{**common, **settings})  # type: ignore[arg-type]

@@ -89,10 +89,10 @@ def compiled(
         found = [update({name: each[n] for name, each in batches.items()}) for n in range(UPDATES)]
         return {name: tf.stack([each[name] for each in found]) for name in found[0]}
 
-    fields = random_batch(UPDATES * config.batch)._asdict()
+    fields = random_batch(UPDATES * config.batch_size)._asdict()
     del fields["indices"]
     batches = {
-        name: array.reshape(UPDATES, config.batch, *array.shape[1:])
+        name: array.reshape(UPDATES, config.batch_size, *array.shape[1:])
         for name, array in fields.items()
     }
     return lambda: {name: each.numpy() for name, each in updates(batches).items()}
@@ -101,7 +101,7 @@ def compiled(
 def ours(config: Config) -> Variant:
     """Returns the program's own updates."""
     agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
-    return partial(agent.learn, random_batch(UPDATES * config.batch))
+    return partial(agent.learn, random_batch(UPDATES * config.batch_size))
 
 
 def squared_norm(gradients: list[Any]) -> Any:
@@ -140,9 +140,9 @@ def convolution_ways(
     def normal(*shape: int) -> Any:
         return tf.cast(rng.normal(size=shape), config.precision)
 
-    x = normal(config.batch, pixels, pixels, channels)
+    x = normal(config.batch_size, pixels, pixels, channels)
     kernel = normal(size, size, channels, filters)
-    slope = normal(config.batch, places, places, filters)
+    slope = normal(config.batch_size, places, places, filters)
     sizes, strides = [1, size, size, 1], [1, stride, stride, 1]
 
     def columns() -> Any:
@@ -181,7 +181,7 @@ def convolution_ways(
                 strides=[1] * 4, padding="VALID",
             ),
         }  # fmt: skip
-    gflop = 2e-9 * config.batch * places**2 * filters * size**2 * channels
+    gflop = 2e-9 * config.batch_size * places**2 * filters * size**2 * channels
     return gflop, {name: _waited_for(way) for name, way in ways.items()}
 
 

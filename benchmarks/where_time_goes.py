@@ -97,13 +97,13 @@ def update_flop(agent: Agent, config: Config) -> int:
     """
     every, first = multiplications(agent.online)
     passes = 5 if config.double else 4
-    return 2 * config.batch * (passes * every - first)
+    return 2 * config.batch_size * (passes * every - first)
 
 
 def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     """Returns the seconds of what an update is made of, each compiled alone."""
     learner: Learner = agent._learner
-    fields = random_batch(config.batch)._asdict()
+    fields = random_batch(config.batch_size)._asdict()
     del fields["indices"]
     batch = {name: tf.constant(array) for name, array in fields.items()}
     variables = [each.value for each in learner.trainable_variables]
@@ -133,7 +133,7 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     }  # fmt: skip
     wholes = {updates: f"a whole update, {updates} in a call" for updates in TOGETHER}
     for updates, name in wholes.items():
-        calls[name] = partial(agent.learn, random_batch(updates * config.batch))
+        calls[name] = partial(agent.learn, random_batch(updates * config.batch_size))
     for call in calls.values():
         call()
     seconds = best_times(**calls)
@@ -194,7 +194,7 @@ def print_loop(config: Config, peak_speed: float) -> None:
         ),
         "a batch, drawn and unpacked": (
             None,
-            best_time(lambda: training.memory.sample(config.batch, rng)),
+            best_time(lambda: training.memory.sample(config.batch_size, rng)),
         ),
     }
     training.close()
@@ -241,7 +241,7 @@ def print_efficiency(settings: dict[str, Any], peaks: dict[str, float]) -> None:
     for network in ("nips", "nature"):
         for precision in peaks:
             for size in (32, 64, 128, 256):
-                changes = {"network": network, "precision": precision, "batch": size}
+                changes = {"network": network, "precision": precision, "batch_size": size}
                 config = Config(**{**settings, **changes})
                 agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
                 batch = random_batch(size)
@@ -274,9 +274,15 @@ def main() -> None:
         print_efficiency({}, peaks)
         return
     config = Config(
-        environment="PongNoFrameskip-v4", memory=100_000, pretrain=5_000, start=0.1, end=0.1,
-        steps=WARM_UP + STEPS, seed=1, **options,
-    )  # fmt: skip
+        environment="PongNoFrameskip-v4",
+        memory_size=100_000,
+        pretrain_transitions=5_000,
+        epsilon_start=0.1,
+        epsilon_end=0.1,
+        steps=WARM_UP + STEPS,
+        seed=1,
+        **options,
+    )
     peak_speed = 1e9 * peaks[config.precision]
     print_update(config, peak_speed, 1e9 * copied)
     print_loop(config, peak_speed)

@@ -183,16 +183,21 @@ def epsilon_schedule() -> None:
     shown = 2 * config.explore_steps
     _, axes = plt.subplots(figsize=(8, 2.9))
     axes.plot(
-        [0, config.explore_steps, shown], [config.start, config.end, config.end], BLUE, linewidth=2
+        [0, config.explore_steps, shown],
+        [config.epsilon_start, config.epsilon_end, config.epsilon_end],
+        BLUE,
+        linewidth=2,
     )
     axes.fill_between(
-        [0, config.explore_steps, shown], [config.start, config.end, config.end], color="#d1e5f0"
+        [0, config.explore_steps, shown],
+        [config.epsilon_start, config.epsilon_end, config.epsilon_end],
+        color="#d1e5f0",
     )
     axes.text(0.14 * shown, 0.25, "a random action", fontsize=12)
     axes.text(0.36 * shown, 0.6, "the best action by the network's values", fontsize=12)
     axes.annotate(
-        f"{config.end:g} from step {config.explore_steps:,} on",
-        (config.explore_steps, config.end), (1.15 * config.explore_steps, 0.22),
+        f"{config.epsilon_end:g} from step {config.explore_steps:,} on",
+        (config.explore_steps, config.epsilon_end), (1.15 * config.explore_steps, 0.22),
         arrowprops={"arrowstyle": "->"}, fontsize=11,
     )  # fmt: skip
     axes.set(xlim=(0, shown), ylim=(0, 1.02), xlabel="steps", ylabel="epsilon")
@@ -432,7 +437,7 @@ def data_flow() -> None:
 
 def numbers() -> None:
     """Prints the numbers of the text that belong to no picture."""
-    gamma = Config().gamma
+    gamma = Config().discount
     half = math.log(0.5) / math.log(gamma)
     print(f"discount {gamma:g}: after 100 steps {gamma**100:.3f}, one half after {half:.1f} steps,")
     print(f"    {half * Config().frame_skip / 60:.1f} s; sum of a reward at every step: "
@@ -442,7 +447,8 @@ def numbers() -> None:
     sizes = 84 * 84, 2 * 4 * 84 * 84
     print(f"bytes: a frame {sizes[0]:,}; two states {sizes[1]:,}; a million of these "
           f"{sizes[1] / 1000:.1f} GB, of frames {sizes[0] / 1000:.2f} GB")  # fmt: skip
-    print(f"epsilon {Config().end:g}, 6 actions: not the best in {Config().end * 5 / 6:.2%}")
+    epsilon = Config().epsilon_end
+    print(f"epsilon {epsilon:g}, 6 actions: not the best in {epsilon * 5 / 6:.2%}")
 
 
 def main() -> int:

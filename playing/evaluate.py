@@ -38,13 +38,13 @@ def evaluate(config: Config) -> int:
         WeightsError: the weights cannot be loaded.
     """
     environments_seed, agent_seed, *seeds = np.random.SeedSequence(config.seed).spawn(4)
-    environments = scoring_environments(config, config.episodes, environments_seed)
+    environments = scoring_environments(config, config.games_to_play, environments_seed)
     shape = state_shape(config.screen, config.frame_stack_size)
     rng = np.random.default_rng(agent_seed)
     agent = make_agent(config, shape, environments.num_actions, rng)
     epsilons = {"random play": 1.0}
     weights = None
-    if not config.random:
+    if not config.random_play:
         weights = Path(config.continue_from or config.weights_path)
         agent.load_weights(weights, config.channels_first)
         epsilons = {"agent": config.eval_epsilon, **epsilons}
@@ -53,7 +53,7 @@ def evaluate(config: Config) -> int:
         for (who, epsilon), seed in zip(epsilons.items(), seeds, strict=False)
     }
     environments.close()
-    if config.json:
+    if config.json_output:
         print(json.dumps(_document(config, weights, results), indent=2))
     else:
         print("\n".join(_lines(config, weights, results)))
@@ -78,9 +78,11 @@ def measured(
     """
     games = list(
         tqdm(
-            play_games(agent, environments, config.frame_stack_size, config.episodes, rng, epsilon),
+            play_games(
+                agent, environments, config.frame_stack_size, config.games_to_play, rng, epsilon
+            ),
             desc="random play" if epsilon == 1 else "agent",
-            total=config.episodes,
+            total=config.games_to_play,
             unit="game",
             disable=not (config.progress and sys.stderr.isatty()),
             leave=False,
@@ -131,7 +133,7 @@ def _lines(
             share = published.human_normalised(score)
             columns[f"{who}*"] = {"mean": f"{score:,g}", "human-normalised": f"{share:.0%}"}
     widths = [MEASURED_WIDTH if who in results else PUBLISHED_WIDTH for who in columns]
-    games = "1 game" if config.episodes == 1 else f"{config.episodes:,} games"
+    games = "1 game" if config.games_to_play == 1 else f"{config.games_to_play:,} games"
     lines = [f"{config.environment}: {games} each, of at most {MAX_FRAMES:,} frames"]
     if weights:
         lines.append(f"agent: {weights}, epsilon {config.eval_epsilon:g}")

@@ -185,7 +185,7 @@ def check_has_weights(
         AgentError: there are no weights, and there is an agent; it has the command that plays it.
     """
     path = folder / game / NOTE_NAME
-    needs_none = config.is_training or config.random or config.continue_from
+    needs_none = config.is_training or config.random_play or config.continue_from
     if needs_none or config.weights_path.exists() or not path.is_file():
         return
     weights = path.with_name(read_note(path).weights)

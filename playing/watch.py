@@ -56,15 +56,15 @@ def _play(config: Config, to_close: ExitStack) -> list[float]:
         window = Window(f"{config.environment}: playing", (scale, scale))
         to_close.callback(window.close)
         window.wait_until_open()
-    if config.record is not None:
-        recording = Recording(Path(config.record), config.environment, speed)
+    if config.video_folder is not None:
+        recording = Recording(Path(config.video_folder), config.environment, speed)
         to_close.push(recording)
     is_watched = bool(window or recording)
     environments_seed, agent_seed = np.random.SeedSequence(config.seed).spawn(2)
     environments = make_environments(
         config,
         # One game at a time is what a person can watch.
-        1 if is_watched else min(config.envs, config.episodes),
+        1 if is_watched else min(config.envs, config.games_to_play),
         np.random.default_rng(environments_seed),
         shown=is_watched,
         for_scores=True,
@@ -78,7 +78,7 @@ def _play(config: Config, to_close: ExitStack) -> list[float]:
     )
     weights = Path(config.continue_from or config.weights_path)
     agent.load_weights(weights, config.channels_first)
-    print(f"{config.environment}: {config.episodes} greedy games with {weights}", flush=True)
+    print(f"{config.environment}: {config.games_to_play} greedy games with {weights}", flush=True)
     spectator = Spectator(
         environments,
         agent,
@@ -92,7 +92,7 @@ def _play(config: Config, to_close: ExitStack) -> list[float]:
         agent,
         environments,
         config.frame_stack_size,
-        config.episodes,
+        config.games_to_play,
         np.random.default_rng(agent_seed),
         before_step=spectator.before_step if is_watched else None,
         after_step=spectator.after_step if is_watched else None,

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from settings.declaration import ConfigError, check_range, setting
 from settings.paths import RunPaths
+
+# What settings were called in files of earlier versions.
+FORMER_NAMES = {
+    "batch": "batch_size",
+    "end": "epsilon_end",
+    "episodes": "games_to_play",
+    "gamma": "discount",
+    "gamma_start": "discount_start",
+    "json": "json_output",
+    "keep": "checkpoints_kept",
+    "memory": "memory_size",
+    "nothing": "no_op_limit",
+    "pretrain": "pretrain_transitions",
+    "random": "random_play",
+    "record": "video_folder",
+    "start": "epsilon_start",
+    "update": "target_update_period",
+}
+
+
+def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings of a file by the names that they have today."""
+    return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -82,13 +107,13 @@ class Config(RunPaths):
         1.0, "--life-penalty", group="environment", unit="of reward", low=0.0, high=1e6,
         help="what a lost life costs with --life-loss penalty",
     )  # fmt: skip
-    nothing: int = setting(
+    no_op_limit: int = setting(
         0, "-n", "--nothing", group="environment", unit="steps", low=0, high=27_000,
         help="no-ops allowed at the start of an episode or life; one more costs -1 and ends the "
         "episode; 0 allows any number",
     )  # fmt: skip
 
-    memory: int = setting(
+    memory_size: int = setting(
         1_000_000, "-m", "--memory", group="memory", unit="transitions", low=1, high=10**9,
         help="size of the replay memory",
         fixed=True,
@@ -104,7 +129,7 @@ class Config(RunPaths):
         "need not be sent there to learn from; they are not packed, whatever --frame-codec says",
         fixed=True,
     )  # fmt: skip
-    pretrain: int = setting(
+    pretrain_transitions: int = setting(
         10_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
         help="gathered before training starts: at random, or with --continue by the loaded "
         "network; no more than the memory holds",
@@ -142,7 +167,7 @@ class Config(RunPaths):
         0, "--games", group="learning", unit="games", low=0, high=10**9,
         help="games after which the run ends, if it has not by --steps; 0 for no limit",
     )  # fmt: skip
-    batch: int = setting(
+    batch_size: int = setting(
         64, "-b", "--batch", group="learning", unit="transitions", low=1, high=65_536,
         help="transitions in the batch of an update",
     )  # fmt: skip
@@ -150,17 +175,17 @@ class Config(RunPaths):
         8, "--train-every", group="learning", unit="steps", low=1, high=10**6,
         help="steps (or games, see --count-by) from one time of --updates to the next",
     )  # fmt: skip
-    gamma: float = setting(
+    discount: float = setting(
         0.99, "-g", "--gamma", group="learning", unit="per step", low=0.0, high=1.0,
         help="discount of later rewards",
     )  # fmt: skip
-    gamma_start: float | None = setting(
+    discount_start: float | None = setting(
         None, "--gamma-start", group="learning", type=float, metavar="N", low=0.0, high=1.0,
         unset="as --gamma",
         help="the same at the first step, rising to --gamma over --horizon-steps "
         "(default: as --gamma)",
     )  # fmt: skip
-    update: int = setting(
+    target_update_period: int = setting(
         2_000, "-u", "--update", group="learning", unit="steps", low=1, high=10**9,
         help="steps (or games, see --count-by) between copies of the online to the target network",
     )  # fmt: skip
@@ -316,11 +341,11 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
 
-    start: float = setting(
+    epsilon_start: float = setting(
         1.0, "-s", "--start", group="exploration", unit="probability", low=0.0, high=1.0,
         help="epsilon, the probability of a random action, at the first step",
     )  # fmt: skip
-    end: float = setting(
+    epsilon_end: float = setting(
         0.02, "-e", "--end", group="exploration", unit="probability", low=0.0, high=1.0,
         help="epsilon from the last step of the decay on",
     )  # fmt: skip
@@ -356,7 +381,7 @@ class Config(RunPaths):
         10.0, "--checkpoint-every", group="files", unit="minutes", low=0.001, high=1e6,
         help="time between two checkpoints of the whole run; there is one more at its end",
     )  # fmt: skip
-    keep: int = setting(
+    checkpoints_kept: int = setting(
         2, "--keep", group="files", unit="checkpoints", low=1, high=10**6,
         help="newest checkpoints that stay",
     )  # fmt: skip
@@ -391,7 +416,7 @@ class Config(RunPaths):
         False, "-p", "--play", group="watching",
         help="play without learning or writing, with --continue or <env id>_weights.h5",
     )  # fmt: skip
-    record: str | None = setting(
+    video_folder: str | None = setting(
         None, "--record", group="watching", type=str, metavar="DIR",
         help="with --play, write each game as a video into this folder, as MP4 and as GIF "
         "(default: none)",
@@ -406,15 +431,15 @@ class Config(RunPaths):
         help="play without learning or writing, for a table of scores, with --continue or "
         "<env id>_weights.h5",
     )  # fmt: skip
-    random: bool = setting(
+    random_play: bool = setting(
         False, "--random", group="watching",
         help="with --evaluate, play at random only, without any weights",
     )  # fmt: skip
-    json: bool = setting(
+    json_output: bool = setting(
         False, "--json", group="watching",
         help="print what --evaluate finds as JSON",
     )  # fmt: skip
-    episodes: int = setting(
+    games_to_play: int = setting(
         100, "--episodes", group="watching", unit="games", low=1, high=10**6,
         help="games that --play and --evaluate play",
     )  # fmt: skip
@@ -446,22 +471,22 @@ class Config(RunPaths):
                 f"--framestacksize {self.frame_stack_size} is not --frame-skip {self.frame_skip}: "
                 "with --state-frames raw a state is the frames of one step, so make them equal"
             )
-        if self.start < self.end:
+        if self.epsilon_start < self.epsilon_end:
             raise ConfigError(
-                f"--start {self.start} is below --end {self.end}: epsilon decays, "
-                f"so give a --start of at least {self.end}"
+                f"--start {self.epsilon_start} is below --end {self.epsilon_end}: epsilon decays, "
+                f"so give a --start of at least {self.epsilon_end}"
             )
         if self.n_step_start is not None and self.n_step_start < self.n_step:
             raise ConfigError(
                 f"--n-step-start {self.n_step_start} is below --n-step {self.n_step}: the steps of "
                 f"a return fall, so give a --n-step-start of at least {self.n_step}"
             )
-        if self.gamma_start is not None and self.gamma_start > self.gamma:
+        if self.discount_start is not None and self.discount_start > self.discount:
             raise ConfigError(
-                f"--gamma-start {self.gamma_start} is above --gamma {self.gamma}: the discount "
-                f"rises, so give a --gamma-start of at most {self.gamma}"
+                f"--gamma-start {self.discount_start} is above --gamma {self.discount}: the "
+                f"discount rises, so give a --gamma-start of at most {self.discount}"
             )
-        if self.gamma_start is not None and self.gamma_start < self.gamma == 1:
+        if self.discount_start is not None and self.discount_start < self.discount == 1:
             raise ConfigError(
                 "--gamma 1.0 is reached by no factors, by which it rises from --gamma-start: "
                 "give a --gamma below 1, such as 0.999"
@@ -478,14 +503,14 @@ class Config(RunPaths):
             )
         if self.play and self.evaluate:
             raise ConfigError("--play is to watch and --evaluate to measure: give one of them")
-        if self.record is not None and not self.play:
+        if self.video_folder is not None and not self.play:
             raise ConfigError("--record writes the games of --play: give that as well")
-        if self.overlay and not (self.play and (self.render or self.record is not None)):
+        if self.overlay and not (self.play and (self.render or self.video_folder is not None)):
             raise ConfigError(
                 "--overlay is drawn beside the games of --play: give that with --render or --record"
             )
-        for flag in ("random", "json"):
-            if getattr(self, flag) and not self.evaluate:
+        for flag, given in (("random", self.random_play), ("json", self.json_output)):
+            if given and not self.evaluate:
                 raise ConfigError(f"--{flag} says how to --evaluate: give that as well")
         if self.distribution != "none" and self.loss != "huber":
             raise ConfigError(
@@ -495,17 +520,17 @@ class Config(RunPaths):
 
     def _check_memory(self) -> None:
         """Raises ConfigError where the memory is too small for the rest."""
-        if self.memory < self.batch:
+        if self.memory_size < self.batch_size:
             raise ConfigError(
-                f"--memory {self.memory} is below --batch {self.batch}: "
-                f"give a memory of at least {self.batch} transitions"
+                f"--memory {self.memory_size} is below --batch {self.batch_size}: "
+                f"give a memory of at least {self.batch_size} transitions"
             )
         n_step = max(self.n_step, self.n_step_start or 0)
         smallest = self.envs * (self.frame_stack_size + n_step)
-        if self.memory < smallest:
+        if self.memory_size < smallest:
             raise ConfigError(
-                f"--memory {self.memory} is too small for {self.envs} environments with states of "
-                f"{self.frame_stack_size} frames and {n_step}-step returns: "
+                f"--memory {self.memory_size} is too small for {self.envs} environments with "
+                f"states of {self.frame_stack_size} frames and {n_step}-step returns: "
                 f"give at least {smallest} transitions"
             )
 

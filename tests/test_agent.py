@@ -136,7 +136,7 @@ def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
 
 def make_agent(seed: int = 0, **settings: Any) -> Agent:
     # Normalised without biases, a room would look like every other that is as bright everywhere.
-    config = Config(**{**PLAIN, "learning_rate": 1e-3, "batch": 16, **settings})
+    config = Config(**{**PLAIN, "learning_rate": 1e-3, "batch_size": 16, **settings})
     return agents.make_agent(config, (84, 84, 4), 3, np.random.default_rng(seed))
 
 

@@ -590,7 +590,7 @@ def play_a_while(environments: AtariEnvironments) -> Step:
 
 def play_as_set(for_scores: bool = False, **settings: object) -> Step:
     """Plays with these settings, from one seed."""
-    config = Config(**{"environment": "Breakout-v0", "nothing": 0, **settings})
+    config = Config(**{"environment": "Breakout-v0", "no_op_limit": 0, **settings})
     environments = make_environments(
         config, 2, np.random.default_rng(5), shown=False, for_scores=for_scores
     )
@@ -615,7 +615,7 @@ def play_as_set(for_scores: bool = False, **settings: object) -> Step:
             {"life_loss": "penalty", "life_penalty": 3},
         ),
         ({"life_loss": "terminal"}, {"life_loss": "terminal"}),
-        ({"nothing": 1, "life_loss": "none"}, {"no_op_limit": 1}),
+        ({"no_op_limit": 1, "life_loss": "none"}, {"no_op_limit": 1}),
     ],
     ids=str,
 )
@@ -644,7 +644,7 @@ def test_sticky_actions_are_as_the_id_says_unless_they_are_set() -> None:
 
 
 def test_games_for_scores_are_whole() -> None:
-    changed = {"life_loss": "terminal", "nothing": 1}
+    changed = {"life_loss": "terminal", "no_op_limit": 1}
     whole = play_as_set(for_scores=True, **changed)
     for got, wanted in zip(whole, play_as_set(life_loss="none"), strict=True):
         np.testing.assert_array_equal(got, wanted)

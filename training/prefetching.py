@@ -187,7 +187,7 @@ def updates_in_a_call(config: Config) -> int:
     """
     if config.priority_exponent:
         return 1
-    fitting = max(1, min(MOST_UPDATES, MOST_TRANSITIONS // config.batch))
+    fitting = max(1, min(MOST_UPDATES, MOST_TRANSITIONS // config.batch_size))
     return 1 << (fitting.bit_length() - 1)
 
 
@@ -203,22 +203,22 @@ def make_prefetcher(
     height, width, stack_size = state_shape
     frames = None
     if config.memory_on_device:
-        rows = config.memory // config.envs * config.frames_per_step
+        rows = config.memory_size // config.envs * config.frames_per_step
         frames = DeviceFrames(rows, config.envs, (height, width))
     memory = ReplayMemory(
-        config.memory,
+        config.memory_size,
         config.envs,
         (height, width),
         stack_size,
         config.n_step,
-        config.gamma,
+        config.discount,
         frames_per_step=config.frames_per_step,
         codec=config.frame_codec,
         priority_exponent=config.priority_exponent,
         game=config.environment,
         device_frames=frames,
     )
-    return Prefetcher(memory, config.batch, rng, updates_in_a_call(config))
+    return Prefetcher(memory, config.batch_size, rng, updates_in_a_call(config))
 
 
 class _Room(NamedTuple):
@@ -232,7 +232,7 @@ class _Room(NamedTuple):
 def _check_room(config: Config, state_shape: tuple[int, int, int]) -> None:
     """Raises MemoryError where the replay memory does not fit, naming the largest that does."""
     height, width, stack_size = state_shape
-    learner = LEARNER_BYTES + config.batch * LEARNER_TRANSITION_BYTES
+    learner = LEARNER_BYTES + config.batch_size * LEARNER_TRANSITION_BYTES
     learner = learner * height * width // LEARNER_FRAME_PIXELS
 
     def on_host(capacity: int) -> int:
@@ -261,13 +261,14 @@ def _check_room(config: Config, state_shape: tuple[int, int, int]) -> None:
     elif config.memory_on_device and (spare := spare_gpu_memory()) is not None:
         rooms.append(_Room("the GPU", spare - learner, on_device))
     largest = min(
-        bisect.bisect_right(range(config.memory), each.spare, key=each.needed) - 1 for each in rooms
+        bisect.bisect_right(range(config.memory_size), each.spare, key=each.needed) - 1
+        for each in rooms
     )
-    smallest = max(config.batch, config.envs * (stack_size + config.n_step))
+    smallest = max(config.batch_size, config.envs * (stack_size + config.n_step))
     fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
     for where, room, needed in rooms:
-        if (most := needed(config.memory)) > room:
+        if (most := needed(config.memory_size)) > room:
             raise MemoryError(
-                f"--memory {config.memory} can come to take {mebibytes(most)}, and {where} has "
-                f"{mebibytes(max(0, room))} to spare: {fits}"
+                f"--memory {config.memory_size} can come to take {mebibytes(most)}, and {where} "
+                f"has {mebibytes(max(0, room))} to spare: {fits}"
             )

@@ -36,7 +36,7 @@ def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
     if not found:
         return None
     # What --json prints is to be nothing else.
-    stream = sys.stderr if given.get("json") else sys.stdout
+    stream = sys.stderr if given.get("json_output") else sys.stdout
     try:
         if weights.exists() and run_of(weights) != found.attributes["run"]:
             print(f"{folder} is of another run than {weights}, which is taken alone", file=stream)
@@ -69,6 +69,6 @@ def _is_training(given: dict[str, Any]) -> bool:
 def _weights(given: dict[str, Any]) -> Path:
     """Returns the weights to go on from or to play with, or an empty path for none."""
     where = {name: given[name] for name in ("environment", "out") if name in given}
-    needs_none = _is_training(given) or given.get("random")
+    needs_none = _is_training(given) or given.get("random_play")
     default = "" if needs_none else Config(**where).weights_path
     return Path(given.get("continue_from") or default)

@@ -31,7 +31,7 @@ from training.trainer import RECENT_GAMES, Origin, Training
 if TYPE_CHECKING:
     from training.tensorboard_log import TensorBoardLog
 
-SCHEDULE = frozenset({"start", "end", "explore_steps", "pretrain"})
+SCHEDULE = frozenset({"epsilon_start", "epsilon_end", "explore_steps", "pretrain_transitions"})
 
 
 def train(
@@ -45,8 +45,8 @@ def train(
     Args:
         config: the settings of the run.
         changed: names of settings that the command line gives, and the checkpoint has not so.
-            Beside `continue_from`, those of `SCHEDULE` let exploration start anew, and "pretrain"
-            pretraining as well.
+            Beside `continue_from`, those of `SCHEDULE` let exploration start anew, and
+            "pretrain_transitions" pretraining as well.
         origins: where settings that are no defaults came from, by their names.
         checkpoint: what the run goes on from.
 
@@ -96,12 +96,12 @@ def assemble(
     states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     batches = make_prefetcher(config, states, memory_rng)
-    epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
+    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
     if config.noisy:
         epsilon = LinearSchedule(0.0, 0.0, config.explore_steps)
     training = Training(config, environments, agent, batches, epsilon, origin)
     if checkpoint:
-        _restore(training, checkpoint, "pretrain" in changed)
+        _restore(training, checkpoint, "pretrain_transitions" in changed)
         _check_not_over(config, training.step, training.episode, checkpoint.path)
     elif config.continue_from:
         agent.load_weights(Path(config.continue_from), config.channels_first)

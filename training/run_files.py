@@ -48,7 +48,7 @@ class RunFiles:
         self._evaluations, self._tensorboard = evaluations, tensorboard
         self._interval = 60 * config.checkpoint_every
         self._next_checkpoint = time.monotonic() + self._interval
-        self._writer = CheckpointWriter(config.checkpoint_path, config.keep)
+        self._writer = CheckpointWriter(config.checkpoint_path, config.checkpoints_kept)
         self._unlogged: list[Episode] = []
         self._failed: dict[str, OSError] = {}  # what could not be written at the last attempt
         self._warned: dict[str, float] = {}  # when that was said last

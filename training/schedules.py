@@ -59,9 +59,9 @@ def _geometric(start: float, end: float, done: float) -> float:
 
 def make_horizon(config: Config) -> HorizonSchedule:
     """Returns the schedule of returns that the settings describe."""
-    end = Horizon(config.n_step, config.gamma)
+    end = Horizon(config.n_step, config.discount)
     start = Horizon(
         config.n_step if config.n_step_start is None else config.n_step_start,
-        config.gamma if config.gamma_start is None else config.gamma_start,
+        config.discount if config.discount_start is None else config.discount_start,
     )
     return HorizonSchedule(start, end, config.horizon_steps)

@@ -66,7 +66,7 @@ class Training:
         self._importance = LinearSchedule(config.importance_exponent, 1.0, config.steps)
         self._horizon = make_horizon(config)
         # Gathering stops when the memory is full.
-        self.pretrain_steps = min(config.pretrain, self.memory.capacity)
+        self.pretrain_steps = min(config.pretrain_transitions, self.memory.capacity)
         self.gathered = 0  # of them
         # At random, or the network decides everything.
         self._pretrain_epsilon = 0.0 if config.continue_from else 1.0
@@ -307,7 +307,9 @@ class Training:
         for count in range(before + 1, now + 1):
             if count % self._config.train_every == 0 and can_learn:
                 updates += self._config.updates
-            copies = count % self._config.update == 0 and not self._config.target_averaging
+            copies = (
+                count % self._config.target_update_period == 0 and not self._config.target_averaging
+            )
             while updates and (copies or count == now):
                 size = min(self._most_updates, 1 << (updates.bit_length() - 1))
                 calls.append(size)
@@ -353,7 +355,7 @@ class Training:
             self._dead_relus_step = self.step
 
     def _can_learn(self) -> bool:
-        return len(self.memory) >= self._config.batch and self.memory.can_sample
+        return len(self.memory) >= self._config.batch_size and self.memory.can_sample
 
     def _finish_episodes(self, actions: np.ndarray, step: Step) -> list[Episode]:
         """Returns the episodes that ended with this step, and counts anew for those after them."""

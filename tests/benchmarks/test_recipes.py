@@ -30,9 +30,14 @@ from tests.helpers.logs import episode, write_log, write_run
 from tests.helpers.outcomes import assert_same
 
 TINY: dict[str, Any] = {
-    "envs": 4, "memory": 3_000, "batch": 8, "pretrain": 200, "train_every": 16, "update": 160,
+    "envs": 4,
+    "memory_size": 3_000,
+    "batch_size": 8,
+    "pretrain_transitions": 200,
+    "train_every": 16,
+    "target_update_period": 160,
     "explore_steps": 1_000,
-}  # fmt: skip
+}
 STEPS = 3_000
 # The command line with one more recipe, as a process.
 DRIVER = f"""

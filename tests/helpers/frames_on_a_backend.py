@@ -31,7 +31,7 @@ def memory(on_device: bool) -> ReplayMemory:
 
 def agent() -> Agent:
     """Returns an agent, the same each time."""
-    config = Config(network="nips", batch=BATCH)
+    config = Config(network="nips", batch_size=BATCH)
     return make_agent(config, (*SHAPE, 4), 18, np.random.default_rng(0))
 
 

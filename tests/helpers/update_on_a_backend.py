@@ -47,7 +47,7 @@ def a_batch(size: int) -> Batch:
 def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Makes three updates from given weights on a fixed batch; returns what they found."""
     rng = np.random.default_rng(5)
-    common = {"network": "nips", "learning_rate": 1e-3, "batch": 8, "double": False}
+    common = {"network": "nips", "learning_rate": 1e-3, "batch_size": 8, "double": False}
     config = Config(**{**common, **settings})
     agent = make_agent(config, (SIZE, SIZE, 4), 4, rng)
     if not weights.exists():
@@ -78,7 +78,7 @@ def joins(settings: dict[str, Any]) -> bool:
     states, found = [], []
     for size in (8, 32):
         agent = make_agent(
-            Config(network="nips", batch=8, **settings),
+            Config(network="nips", batch_size=8, **settings),
             (SIZE, SIZE, 4),
             4,
             np.random.default_rng(6),

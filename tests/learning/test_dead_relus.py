@@ -65,7 +65,7 @@ KINDS: dict[str, tuple[dict[str, Any], int]] = {
 
 
 def an_agent(**settings: Any) -> Agent:
-    config = Config(**{"network": "nips", "batch": 4, **settings})
+    config = Config(**{"network": "nips", "batch_size": 4, **settings})
     return make_agent(config, (84, 84, 4), 3, np.random.default_rng(0))
 
 

@@ -22,9 +22,16 @@ BREAKOUT = ["-env", "Breakout-v4", "--evaluate", "--episodes", "2", "--seed", "1
 def run(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Gives the settings of a run that is no more than its weights and a checkpoint."""
     config = Config(
-        environment="Breakout-v4", envs=1, memory=200, batch=4, pretrain=8, steps=8,
-        network_width=2, progress=False, out=str(tmp_path_factory.mktemp("run")),
-    )  # fmt: skip
+        environment="Breakout-v4",
+        envs=1,
+        memory_size=200,
+        batch_size=4,
+        pretrain_transitions=8,
+        steps=8,
+        network_width=2,
+        progress=False,
+        out=str(tmp_path_factory.mktemp("run")),
+    )
     assert train(config) == 0
     shutil.copy(config.weights_path, config.best_weights_path)
     return config

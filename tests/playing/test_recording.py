@@ -240,11 +240,16 @@ def test_recording_changes_nothing_in_the_game(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     settings = {
-        "environment": "Pong-v0", "frame_skip": FRAME_SKIP, "envs": 1, "episodes": 1, "seed": 1,
-        "play": True, "continue_from": str(weights),
-    }  # fmt: skip
+        "environment": "Pong-v0",
+        "frame_skip": FRAME_SKIP,
+        "envs": 1,
+        "games_to_play": 1,
+        "seed": 1,
+        "play": True,
+        "continue_from": str(weights),
+    }
     outputs = []
-    for more in ({}, {"record": str(tmp_path)}):
+    for more in ({}, {"video_folder": str(tmp_path)}):
         assert play(Config(**settings, **more)) == 0
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]

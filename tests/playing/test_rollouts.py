@@ -13,7 +13,7 @@ from playing.rollouts import play_games, scoring_environments
 from playing.watch import play
 from preprocessing import AtariEnvironments
 from settings.config import Config
-from storage import weights
+from storage import weights as weights_file
 from tests.helpers.default_networks import default_network
 from tests.helpers.gymnasium_games import random_scores
 
@@ -94,14 +94,18 @@ def test_weights_to_play_with_are_read_in_the_layout_given(
     first, last = tmp_path / "first.weights.h5", tmp_path / "last.h5"
     network = default_network(9, 0)
     network.save_weights(first)
-    weights.load(first, network, channels_first=True)
-    weights.save(last, network)
+    weights_file.load(first, network, channels_first=True)
+    weights_file.save(last, network)
 
     def scores(weights: Path, layout: str) -> list[str]:
         config = Config(
-            environment="MsPacman-v4", seed=1, episodes=2, play=True, continue_from=str(weights),
+            environment="MsPacman-v4",
+            seed=1,
+            games_to_play=2,
+            play=True,
+            continue_from=str(weights),
             weights_layout=layout,
-        )  # fmt: skip
+        )
         assert play(config) == 0
         return capsys.readouterr().out.splitlines()[1:]
 

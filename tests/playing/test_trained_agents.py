@@ -46,8 +46,14 @@ from training.resuming import find_note
 
 MOST_BYTES = 20_000_000  # of all agents together
 # None of it is a default, so that only the note can tell.
-SETTINGS = {"network_width": 2, "frame_stack_size": 3, "nothing": 7, "envs": 4, "memory": 2000}
-TINY = {**SETTINGS, "pretrain": 64, "eval_every": 40, "eval_episodes": 1}
+SETTINGS = {
+    "network_width": 2,
+    "frame_stack_size": 3,
+    "no_op_limit": 7,
+    "envs": 4,
+    "memory_size": 2000,
+}
+TINY = {**SETTINGS, "pretrain_transitions": 64, "eval_every": 40, "eval_episodes": 1}
 
 
 def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -339,13 +345,13 @@ def test_a_note_with_settings_that_are_none_is_refused(
 
 @pytest.mark.parametrize("flags", [{"play": True}, {"evaluate": True}, {}])
 def test_settings_come_from_the_note_and_flags_win(flags: dict, weights: Path) -> None:
-    given = {**flags, "continue_from": str(weights), "nothing": 5}
+    given = {**flags, "continue_from": str(weights), "no_op_limit": 5}
     config, origins = make_config(given, note=find_note(given))
-    assert {name: getattr(config, name) for name in SETTINGS} == {**SETTINGS, "nothing": 5}
+    assert {name: getattr(config, name) for name in SETTINGS} == {**SETTINGS, "no_op_limit": 5}
     assert (config.environment, config.seed) == ("Pong-v4", None)
     assert {origins[name] for name in SETTINGS} == {"agent", "given"}
-    assert origins["nothing"] == "given"
-    assert "gamma" not in origins
+    assert origins["no_op_limit"] == "given"
+    assert "discount" not in origins
 
 
 def test_a_default_that_has_changed_since_leaves_an_agent_as_it_was(weights: Path) -> None:
@@ -377,7 +383,7 @@ def test_weights_alone_and_other_weights_have_no_note(weights: Path, tmp_path: P
     shutil.copy(weights.with_name(NOTE_NAME), tmp_path)
     assert find_note({"continue_from": str(tmp_path / "other_weights.h5")}) is None
     assert find_note({}) is None
-    assert find_note({"evaluate": True, "random": True}) is None
+    assert find_note({"evaluate": True, "random_play": True}) is None
 
 
 def command_in(error: str) -> list[str]:
@@ -403,7 +409,7 @@ def test_without_weights_the_agent_of_the_game_is_named(
     "settings",
     [
         {"play": False},
-        {"evaluate": True, "play": False, "random": True},
+        {"evaluate": True, "play": False, "random_play": True},
         {"continue_from": "w.h5"},
         {"environment": "Breakout-v4"},
     ],

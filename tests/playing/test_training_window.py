@@ -22,7 +22,7 @@ from system.root import ROOT
 from tests.helpers.outcomes import assert_same
 from training.run import train
 
-CONFIG = Config(environment="Breakout-v0", frame_skip=16, life_loss="penalty", nothing=3)
+CONFIG = Config(environment="Breakout-v0", frame_skip=16, life_loss="penalty", no_op_limit=3)
 # Takes the place of the window's process, and keeps what it was to show.
 KEEPER = """
 import sys
@@ -63,7 +63,7 @@ class Pair(NamedTuple):
 
 @pytest.fixture(params=["Breakout-v0", "Pong-v4"])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    config = Config(environment=request.param, frame_skip=50, nothing=3)
+    config = Config(environment=request.param, frame_skip=50, no_op_limit=3)
     pair = Pair(config, environments_of(config, 1, False), environments_of(config, 1, True))
     yield pair
     pair.fast.close()
@@ -196,10 +196,18 @@ def test_a_watched_run_writes_the_same_log_and_weights(
 ) -> None:
     for watched in (False, True):
         config = Config(
-            environment="Breakout-v0", envs=4, memory=2_000, pretrain=64, steps=1_000,
-            train_every=100, explore_steps=1_000, seed=3, progress=False, render=watched,
+            environment="Breakout-v0",
+            envs=4,
+            memory_size=2_000,
+            pretrain_transitions=64,
+            steps=1_000,
+            train_every=100,
+            explore_steps=1_000,
+            seed=3,
+            progress=False,
+            render=watched,
             out=str(tmp_path / str(watched)),
-        )  # fmt: skip
+        )
         assert train(config) == 0
         output, errors = capsys.readouterr()
         assert errors == ""

@@ -171,10 +171,20 @@ def test_nothing_is_appended_while_a_batch_that_was_drawn_waits() -> None:
 # ---------------------------------------------------------------- a run
 
 RUN: dict[str, Any] = {
-    "environment": "Breakout-v0", "envs": 4, "memory": 200, "batch": 8, "pretrain": 100,
-    "steps": 320, "train_every": 16, "updates": 2, "update": 100, "explore_steps": 400, "seed": 3,
-    "eval_every": 0, "progress": False,
-}  # fmt: skip
+    "environment": "Breakout-v0",
+    "envs": 4,
+    "memory_size": 200,
+    "batch_size": 8,
+    "pretrain_transitions": 100,
+    "steps": 320,
+    "train_every": 16,
+    "updates": 2,
+    "target_update_period": 100,
+    "explore_steps": 400,
+    "seed": 3,
+    "eval_every": 0,
+    "progress": False,
+}
 
 
 def assert_a_run_is_that_of_plain_frames(folder: Path, **settings: Any) -> None:
@@ -204,7 +214,12 @@ def test_a_run_and_its_resume_are_those_of_plain_frames(
 
 
 def test_a_run_by_priority_that_counts_games_is_that_of_plain_frames(tmp_path: Path) -> None:
-    by_games = {"count_by": "games", "train_every": 1, "update": 2, "explore_steps": 9}
+    by_games = {
+        "count_by": "games",
+        "train_every": 1,
+        "target_update_period": 2,
+        "explore_steps": 9,
+    }
     settings = {**RUN, **by_games, "frame_skip": 30, "priority_exponent": 0.6}
     assert_a_run_is_that_of_plain_frames(tmp_path, **settings)
 

@@ -69,7 +69,7 @@ def test_defaults_are_accepted() -> None:
 
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().batch = 64  # type: ignore[misc]
+        Config().batch_size = 64  # type: ignore[misc]
 
 
 def test_flags_of_the_original_are_all_there() -> None:
@@ -129,52 +129,57 @@ def test_word_that_is_no_choice_is_refused_with_the_choices(each: dataclasses.Fi
 
 @pytest.mark.parametrize("value", [1.0000001, -1e-9])
 def test_refused_value_is_not_rounded_into_the_range(value: float) -> None:
-    assert str(value) in refusal(gamma=value)
+    assert str(value) in refusal(discount=value)
 
 
 # ---------------------------------------------------------------- pairs
 
 
 def test_start_below_end_is_refused() -> None:
-    line = refusal(start=0.05, end=0.1)
+    line = refusal(epsilon_start=0.05, epsilon_end=0.1)
     assert "--start 0.05" in line
     assert "--end 0.1" in line
 
 
 def test_start_equal_to_end_is_accepted() -> None:
-    assert Config(start=0.1, end=0.1).start == 0.1
+    assert Config(epsilon_start=0.1, epsilon_end=0.1).epsilon_start == 0.1
 
 
 def test_start_just_below_end_is_told_apart_from_it() -> None:
-    line = refusal(start=0.1, end=0.10000001)
+    line = refusal(epsilon_start=0.1, epsilon_end=0.10000001)
     assert "--end 0.10000001" in line
 
 
 def test_memory_below_the_batch_is_refused() -> None:
-    line = refusal(memory=99, batch=100, envs=1)
+    line = refusal(memory_size=99, batch_size=100, envs=1)
     assert "--memory 99" in line
     assert "--batch 100" in line
-    assert Config(memory=100, batch=100, envs=1).memory == 100
+    assert Config(memory_size=100, batch_size=100, envs=1).memory_size == 100
 
 
 def test_memory_too_small_for_the_environments_is_refused() -> None:
-    line = refusal(memory=69, batch=1, envs=10, frame_stack_size=4, n_step=3)
+    line = refusal(memory_size=69, batch_size=1, envs=10, frame_stack_size=4, n_step=3)
     assert "--memory 69" in line
     assert "70" in line
-    assert Config(memory=70, batch=1, envs=10, frame_stack_size=4, n_step=3).memory == 70
+    assert (
+        Config(memory_size=70, batch_size=1, envs=10, frame_stack_size=4, n_step=3).memory_size
+        == 70
+    )
 
 
 def test_a_schedule_of_returns_in_the_wrong_order_is_refused() -> None:
     line = refusal(n_step=3, n_step_start=2)
     assert "--n-step-start 2 is below --n-step 3" in line
-    line = refusal(gamma=0.98, gamma_start=0.99)
+    line = refusal(discount=0.98, discount_start=0.99)
     assert "--gamma-start 0.99 is above --gamma 0.98" in line
-    assert "--gamma 1.0" in refusal(gamma=1.0, gamma_start=0.9)
-    assert Config(n_step=3, n_step_start=3, gamma=1.0, gamma_start=1.0).n_step_start == 3
+    assert "--gamma 1.0" in refusal(discount=1.0, discount_start=0.9)
+    assert Config(n_step=3, n_step_start=3, discount=1.0, discount_start=1.0).n_step_start == 3
 
 
 def test_memory_too_small_for_the_longest_returns_is_refused() -> None:
-    line = refusal(memory=139, batch=1, envs=10, frame_stack_size=4, n_step=3, n_step_start=10)
+    line = refusal(
+        memory_size=139, batch_size=1, envs=10, frame_stack_size=4, n_step=3, n_step_start=10
+    )
     assert "10-step returns: give at least 140" in line
 
 
@@ -240,7 +245,9 @@ def test_description_has_nothing_but_groups_and_settings() -> None:
 
 
 def test_description_says_where_settings_came_from() -> None:
-    lines = describe(Config(), {"gamma": "given", "update": "preset x"}).splitlines()
+    lines = describe(
+        Config(), {"discount": "given", "target_update_period": "preset x"}
+    ).splitlines()
     assert [line.split("(")[1] for line in lines if "(" in line] == ["given)", "preset x)"]
     assert [line.split()[0] for line in lines if "(" in line] == ["gamma", "update"]
 

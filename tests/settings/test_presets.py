@@ -62,7 +62,7 @@ def test_flags_win_over_the_preset_and_say_so() -> None:
     assert (config.n_step, config.noisy, config.atoms) == (5, False, 51)
     assert origins["n_step"] == origins["noisy"] == origins["seed"] == "given"
     assert origins["atoms"] == "preset rainbow"
-    assert "gamma" in origins and "save_every" not in origins
+    assert "discount" in origins and "save_every" not in origins
 
 
 def test_without_a_preset_all_is_as_the_defaults_have_it() -> None:
@@ -83,7 +83,7 @@ def test_environments_for_the_machine_take_the_place_of_those_of_a_preset() -> N
     assert (config.envs, origins["envs"]) == (3, "given")
 
 
-@pytest.mark.parametrize("flag", ["start", "end"])
+@pytest.mark.parametrize("flag", ["epsilon_start", "epsilon_end"])
 def test_epsilon_beside_noise_is_refused(flag: str) -> None:
     with pytest.raises(ConfigError, match="--noisy"):
         make_config({"noisy": True, flag: 0.01})

@@ -18,7 +18,7 @@ import tf_keras
 from keras.src.legacy.saving import legacy_h5_format
 
 from learning.networks import NetworkOptions, nature_network, nips_network
-from storage import weights
+from storage import weights as weights_file
 from storage.weights import WeightsError
 from system.root import ROOT
 
@@ -67,7 +67,7 @@ def save_keras_2_weights(path: Path, of: keras.Model) -> None:
 
 
 SAVERS = [
-    weights.save,
+    weights_file.save,
     save_keras_3_weights,
     save_keras_3_model,
     save_keras_2_model,
@@ -86,7 +86,7 @@ def loaded() -> keras.Model:
 def refusal(path: Path, into: keras.Model) -> str:
     """Returns the one line that a file is refused with."""
     with pytest.raises(WeightsError) as refused:
-        weights.load(path, into)
+        weights_file.load(path, into)
     line = str(refused.value)
     assert len(line.splitlines()) == 1
     assert str(path) in line
@@ -105,7 +105,7 @@ def test_loaded_network_gives_the_same_values_whatever_the_file_is_named(
     assert not np.array_equal(values(saved), values(other))
     save(tmp_path / "saved", saved)
     (tmp_path / "saved").rename(tmp_path / name)
-    weights.load(tmp_path / name, other)
+    weights_file.load(tmp_path / name, other)
     np.testing.assert_array_equal(values(other), values(saved))
 
 
@@ -113,7 +113,7 @@ def test_loaded_network_gives_the_same_values_whatever_the_file_is_named(
 def test_optimiser_in_a_file_is_passed_over(tmp_path: Path, save: Saver) -> None:
     saved, other = trained_network(1), network(2)
     save(tmp_path / "saved", saved)
-    weights.load(tmp_path / "saved", other)
+    weights_file.load(tmp_path / "saved", other)
     np.testing.assert_array_equal(values(other), values(saved))
 
 
@@ -121,7 +121,7 @@ def test_optimiser_in_a_file_is_passed_over(tmp_path: Path, save: Saver) -> None
 def test_loading_leaves_the_file_as_it_is(tmp_path: Path, save: Saver) -> None:
     save(tmp_path / "saved", network(1))
     before = (tmp_path / "saved").read_bytes()
-    weights.load(tmp_path / "saved", network(2))
+    weights_file.load(tmp_path / "saved", network(2))
     assert (tmp_path / "saved").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
 
@@ -183,7 +183,7 @@ def loaded_script_values(path: Path, channels_first: bool) -> np.ndarray:
     """Returns what our network makes of `SCRIPT_STATES` with the weights in a file."""
     options = NetworkOptions(input_scaling=False)
     ours = nature_network((84, 84, 4), SCRIPT_ACTIONS, 0, options)
-    weights.load(path, ours, channels_first)
+    weights_file.load(path, ours, channels_first)
     return ours.predict_on_batch(SCRIPT_STATES.transpose(0, 2, 3, 1))
 
 
@@ -214,7 +214,7 @@ def test_model_of_the_script_tells_its_layout_itself(
 def test_model_with_its_channels_last_is_not_taken_for_another(tmp_path: Path, save: Saver) -> None:
     saved, other = network(1), network(2)
     save(tmp_path / "saved", saved)
-    weights.load(tmp_path / "saved", other, channels_first=True)
+    weights_file.load(tmp_path / "saved", other, channels_first=True)
     np.testing.assert_array_equal(values(other), values(saved))
 
 
@@ -237,7 +237,7 @@ def test_flatten_that_is_told_of_channels_first_has_put_them_last(
     )
     save(tmp_path / "saved", saved)
     into = network(2)
-    weights.load(tmp_path / "saved", into)
+    weights_file.load(tmp_path / "saved", into)
     places = np.arange(288, dtype=np.float32).reshape(1, 32, 3, 3)  # 32 channels of 3×3
     theirs, ours = saved.layers[-3](places)[0], places.transpose(0, 2, 3, 1).ravel()
     rows = dict(zip(np.asarray(theirs), saved.get_weights()[4], strict=True))
@@ -246,8 +246,8 @@ def test_flatten_that_is_told_of_channels_first_has_put_them_last(
 
 def test_weights_that_this_program_wrote_are_not_taken_for_the_scripts(tmp_path: Path) -> None:
     saved, into = network(1), network(2)
-    weights.save(tmp_path / "saved", saved)
-    weights.load(tmp_path / "saved", into, channels_first=True)
+    weights_file.save(tmp_path / "saved", saved)
+    weights_file.load(tmp_path / "saved", into, channels_first=True)
     np.testing.assert_array_equal(values(into), values(saved))
 
 
@@ -257,7 +257,7 @@ def test_layout_changes_the_kernel_behind_the_convolutions_alone(
 ) -> None:
     saved, into = network(1), network(2)
     save(tmp_path / "saved", saved)
-    weights.load(tmp_path / "saved", into, channels_first=True)
+    weights_file.load(tmp_path / "saved", into, channels_first=True)
     same = [
         np.array_equal(ours, theirs)
         for ours, theirs in zip(into.get_weights(), saved.get_weights(), strict=True)
@@ -274,7 +274,7 @@ def test_layout_is_refused_where_it_could_not_be_changed(tmp_path: Path, option:
     save_keras_3_weights(tmp_path / "w.h5", saved)
     before = into.get_weights()
     with pytest.raises(WeightsError, match="--dueling") as refused:
-        weights.load(tmp_path / "w.h5", into, channels_first=True)
+        weights_file.load(tmp_path / "w.h5", into, channels_first=True)
     assert len(str(refused.value).splitlines()) == 1
     for ours, theirs in zip(into.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -352,7 +352,7 @@ def test_damaged_byte_is_refused_or_loads_and_never_crashes(
         damaged[place] ^= 0xFF
         path.write_bytes(damaged)
         try:
-            weights.load(path, loaded)
+            weights_file.load(path, loaded)
         except WeightsError as error:
             assert len(str(error).splitlines()) == 1
             refused += 1
@@ -362,7 +362,7 @@ def test_damaged_byte_is_refused_or_loads_and_never_crashes(
 def test_any_damaged_byte_of_a_file_of_ours_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "w.h5"
     saved, into, other = network(1), network(2), network(3).get_weights()
-    weights.save(path, saved)
+    weights_file.save(path, saved)
     whole = path.read_bytes()
     rng = random.Random(0)
     anywhere = [rng.randrange(len(whole)) for _ in range(300)]
@@ -373,7 +373,7 @@ def test_any_damaged_byte_of_a_file_of_ours_is_refused_or_changes_nothing(tmp_pa
         path.write_bytes(damaged)
         into.set_weights(other)
         try:
-            weights.load(path, into)
+            weights_file.load(path, into)
         except WeightsError as error:
             assert str(error).startswith(f"{path} is ") and len(str(error).splitlines()) == 1
             refused += 1
@@ -384,7 +384,7 @@ def test_any_damaged_byte_of_a_file_of_ours_is_refused_or_changes_nothing(tmp_pa
 
 def test_damage_is_found_before_the_hdf5_library_reads(tmp_path: Path, loaded: keras.Model) -> None:
     path = tmp_path / "w.h5"
-    weights.save(path, network(1))
+    weights_file.save(path, network(1))
     whole = path.read_bytes()
     # Behind the first bytes and before the last, nothing that HDF5 could make sense of.
     path.write_bytes(whole[:8] + random.Random(0).randbytes(len(whole) - 20) + whole[-12:])
@@ -396,7 +396,7 @@ def test_newer_format_version_is_refused_by_both_numbers(
     tmp_path: Path, loaded: keras.Model, version: int
 ) -> None:
     path = tmp_path / "w.h5"
-    weights.save(path, network(1))
+    weights_file.save(path, network(1))
     with h5py.File(path, "r+") as file:
         assert file.attrs["format_version"] == 1
         file.attrs["format_version"] = version
@@ -445,12 +445,12 @@ def test_weights_of_another_network_are_refused_with_the_flag_to_change(
 def test_weights_of_another_frame_stack_are_refused_with_the_flag_to_change(
     tmp_path: Path,
 ) -> None:
-    weights.save(tmp_path / "w.h5", nips_network((36, 36, 4), 3, 1))
+    weights_file.save(tmp_path / "w.h5", nips_network((36, 36, 4), 3, 1))
     assert "--framestacksize" in refusal(tmp_path / "w.h5", network(2))
 
 
 def test_refused_weights_leave_the_network_as_it_was(tmp_path: Path) -> None:
-    weights.save(tmp_path / "w.h5", network(1, actions=6))
+    weights_file.save(tmp_path / "w.h5", network(1, actions=6))
     into = network(2)
     before = values(into)
     refusal(tmp_path / "w.h5", into)
@@ -462,9 +462,9 @@ def test_refused_weights_leave_the_network_as_it_was(tmp_path: Path) -> None:
 
 def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     for seed in (1, 2):
-        weights.save(tmp_path / "w.h5", network(seed))
+        weights_file.save(tmp_path / "w.h5", network(seed))
     into = network(3)
-    weights.load(tmp_path / "w.h5", into)
+    weights_file.load(tmp_path / "w.h5", into)
     np.testing.assert_array_equal(values(into), values(network(2)))
     assert [path.name for path in tmp_path.iterdir()] == ["w.h5"]
 
@@ -472,7 +472,7 @@ def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: P
 def test_keras_and_hdf5_read_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "saved.weights.h5"
     saved, into = network(1), network(2)
-    weights.save(path, saved, "a run")
+    weights_file.save(path, saved, "a run")
     into.load_weights(path)
     assert_same_weights(into, saved)
     with h5py.File(path) as file:
@@ -484,7 +484,7 @@ def test_keras_and_hdf5_read_what_is_written(tmp_path: Path) -> None:
 
 
 def test_file_ends_in_the_documented_checksum(tmp_path: Path) -> None:
-    weights.save(tmp_path / "w.h5", network(1))
+    weights_file.save(tmp_path / "w.h5", network(1))
     content = (tmp_path / "w.h5").read_bytes()
     assert content[-12:] == b"DQNCHECK" + struct.pack("<I", zlib.crc32(content[:-12]))
 
@@ -493,10 +493,10 @@ def test_file_of_ours_that_another_program_changed_is_read_as_one_without_a_chec
     tmp_path: Path,
 ) -> None:
     saved, into = network(1), network(2)
-    weights.save(tmp_path / "w.h5", saved)
+    weights_file.save(tmp_path / "w.h5", saved)
     with h5py.File(tmp_path / "w.h5", "r+") as file:
         file.attrs["note"] = "of mine"
-    weights.load(tmp_path / "w.h5", into)
+    weights_file.load(tmp_path / "w.h5", into)
     assert_same_weights(into, saved)
 
 
@@ -504,7 +504,7 @@ def test_file_of_ours_that_another_program_changed_is_read_as_one_without_a_chec
 
 
 def half(path: Path, of: keras.Model) -> None:
-    weights.save(path, of, "a run", half=True)
+    weights_file.save(path, of, "a run", half=True)
 
 
 @pytest.mark.parametrize(
@@ -517,17 +517,17 @@ def test_half_precision_loads_as_the_weights_rounded_to_float16(
 ) -> None:
     saved, into = (nips_network(SHAPE, 3, seed, NetworkOptions(**options)) for seed in (1, 2))
     half(tmp_path / "w.h5", saved)
-    weights.load(tmp_path / "w.h5", into)
+    weights_file.load(tmp_path / "w.h5", into)
     for ours, theirs in zip(into.get_weights(), saved.get_weights(), strict=True):
         assert ours.dtype == np.float32
         np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
-    assert weights.run_of(tmp_path / "w.h5") == "a run"
+    assert weights_file.run_of(tmp_path / "w.h5") == "a run"
 
 
 def test_half_precision_changes_values_by_no_more_than_rounding(tmp_path: Path) -> None:
     saved, into = network(1), network(2)
     half(tmp_path / "w.h5", saved)
-    weights.load(tmp_path / "w.h5", into)
+    weights_file.load(tmp_path / "w.h5", into)
     # A weight moves by 2**-11 of itself at most, in each of four layers.
     largest = np.abs(values(saved)).max()
     np.testing.assert_allclose(values(into), values(saved), rtol=0, atol=4 * 2**-11 * largest)
@@ -536,7 +536,7 @@ def test_half_precision_changes_values_by_no_more_than_rounding(tmp_path: Path) 
 
 def test_half_precision_halves_the_file_and_repeats(tmp_path: Path) -> None:
     saved = nips_network((84, 84, 4), 4, 1)
-    weights.save(tmp_path / "whole.h5", saved)
+    weights_file.save(tmp_path / "whole.h5", saved)
     for name in ("first.h5", "second.h5"):
         half(tmp_path / name, saved)
     sizes = [(tmp_path / name).stat().st_size for name in ("whole.h5", "first.h5")]
@@ -578,9 +578,9 @@ def test_weight_beyond_half_precision_is_refused_and_nothing_written(
 SAVE = """
 import sys
 from pathlib import Path
-from storage import weights
+from storage import weights as weights_file
 from learning.networks import nips_network
-weights.save(Path(sys.argv[1]), nips_network((36, 36, 2), 3, 1), "a run")
+weights_file.save(Path(sys.argv[1]), nips_network((36, 36, 2), 3, 1), "a run")
 """
 
 
@@ -592,46 +592,46 @@ def test_same_weights_and_run_give_the_same_bytes_in_another_process(tmp_path: P
 
 @pytest.mark.parametrize("run", ["a run", "6b1f8c", "läuft"])
 def test_run_of_a_file_is_the_one_it_was_saved_with(tmp_path: Path, run: str) -> None:
-    weights.save(tmp_path / "w.h5", network(1), run)
-    assert weights.run_of(tmp_path / "w.h5") == run
+    weights_file.save(tmp_path / "w.h5", network(1), run)
+    assert weights_file.run_of(tmp_path / "w.h5") == run
 
 
 @savers
 def test_file_that_was_saved_without_a_run_has_none(tmp_path: Path, save: Saver) -> None:
     save(tmp_path / "saved", network(1))
-    assert weights.run_of(tmp_path / "saved") is None
+    assert weights_file.run_of(tmp_path / "saved") is None
 
 
 def test_what_does_not_end_as_ours_has_no_run_and_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "w.h5"
-    weights.save(path, network(1), "a run")
+    weights_file.save(path, network(1), "a run")
     whole = path.read_bytes()
     for content in (b"", whole[:-1]):
         path.write_bytes(content)
-        assert weights.run_of(path) is None
+        assert weights_file.run_of(path) is None
     for content in (b"DQNCHECK", whole[1:], whole[:-12] + b"\0" + whole[-12:]):
         path.write_bytes(content)
         with pytest.raises(WeightsError, match=r"w\.h5 is damaged"):
-            weights.run_of(path)
+            weights_file.run_of(path)
     path.unlink()
     with pytest.raises(OSError, match="No such file"):
-        weights.run_of(path)
+        weights_file.run_of(path)
 
 
 def test_saving_into_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError):
-        weights.save(tmp_path / "missing" / "w.h5", network(1))
+        weights_file.save(tmp_path / "missing" / "w.h5", network(1))
 
 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from storage import weights
+from storage import weights as weights_file
 from learning.networks import NetworkOptions, nips_network
 network = nips_network((36, 36, 2), 3, 2)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
-    weights.save(Path(sys.argv[1]), network)
+    weights_file.save(Path(sys.argv[1]), network)
 except Exception as error:
     print("OSError" if isinstance(error, OSError) else repr(error))
 """
@@ -642,7 +642,7 @@ def test_full_disk_is_an_os_error_and_leaves_the_old_weights_whole(
     tmp_path: Path, limit: int
 ) -> None:
     path = tmp_path / "w.h5"
-    weights.save(path, network(1))
+    weights_file.save(path, network(1))
     before = path.read_bytes()
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, path, str(limit)],

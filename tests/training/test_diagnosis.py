@@ -165,13 +165,21 @@ def test_nothing_is_said_of_a_real_run_that_learnt() -> None:
 def lines_of(learning_rate: float) -> list[str]:
     """Returns what is said of a run of the falling ball, which is judged from step 2,400 on."""
     config = Config(
-        environment=UNKNOWN, envs=16, memory=8_000, pretrain=1_000, steps=4_800, train_every=8,
-        update=400, explore_steps=2_400, end=0.05, learning_rate=learning_rate,
-    )  # fmt: skip
+        environment=UNKNOWN,
+        envs=16,
+        memory_size=8_000,
+        pretrain_transitions=1_000,
+        steps=4_800,
+        train_every=8,
+        target_update_period=400,
+        explore_steps=2_400,
+        epsilon_end=0.05,
+        learning_rate=learning_rate,
+    )
     rngs = np.random.default_rng(1).spawn(3)
     environments, shape = FallingBall(config.envs, rngs[0]), (*FallingBall.frame_shape[:2], 4)
     agent = make_agent(config, shape, 3, rngs[1])
-    epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
+    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
     batches = make_prefetcher(config, shape, rngs[2])
     training = Training(config, environments, agent, batches, epsilon, Origin())
     # All 16 games end together, every 128 steps.
@@ -196,9 +204,18 @@ def test_a_run_says_it_on_the_terminal_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = Config(
-        environment="Breakout-v0", envs=4, memory=4_000, batch=8, pretrain=200, steps=1_600,
-        train_every=40, explore_steps=400, seed=3, progress=False, out=str(tmp_path),
-    )  # fmt: skip
+        environment="Breakout-v0",
+        envs=4,
+        memory_size=4_000,
+        batch_size=8,
+        pretrain_transitions=200,
+        steps=1_600,
+        train_every=40,
+        explore_steps=400,
+        seed=3,
+        progress=False,
+        out=str(tmp_path),
+    )
     training = assemble(config)
     # With so few updates, all states have the values of the first weights, or nearly so.
     training.diagnosis = Diagnosis(config, Limits(step=800, games=2, spread=1.0))

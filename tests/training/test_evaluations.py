@@ -27,10 +27,22 @@ from training.run_files import RunFiles
 # Games that end soon: those of evaluations, as half of the actions are random and so the ball is
 # served; those that are learnt from, as they are random and a second no-op at a start ends them.
 SETTINGS: dict[str, Any] = {
-    "environment": "Breakout-v0", "envs": 4, "memory": 2_000, "batch": 8, "pretrain": 100,
-    "steps": 600, "train_every": 16, "update": 80, "end": 1.0, "nothing": 1, "seed": 3,
-    "eval_every": 240, "eval_episodes": 2, "eval_epsilon": 0.5, "progress": False,
-}  # fmt: skip
+    "environment": "Breakout-v0",
+    "envs": 4,
+    "memory_size": 2_000,
+    "batch_size": 8,
+    "pretrain_transitions": 100,
+    "steps": 600,
+    "train_every": 16,
+    "target_update_period": 80,
+    "epsilon_end": 1.0,
+    "no_op_limit": 1,
+    "seed": 3,
+    "eval_every": 240,
+    "eval_episodes": 2,
+    "eval_epsilon": 0.5,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")

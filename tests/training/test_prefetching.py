@@ -223,14 +223,31 @@ def test_the_memory_is_as_the_settings_say(
     state_frames: str, frames_per_step: int, tmp_path: Path
 ) -> None:
     config = Config(
-        environment="Breakout-v0", envs=2, memory=301, frame_stack_size=3, n_step=2, gamma=0.9,
-        frame_codec="lz4", priority_exponent=0.5, batch=40, frame_skip=3, state_frames=state_frames,
-    )  # fmt: skip
+        environment="Breakout-v0",
+        envs=2,
+        memory_size=301,
+        frame_stack_size=3,
+        n_step=2,
+        discount=0.9,
+        frame_codec="lz4",
+        priority_exponent=0.5,
+        batch_size=40,
+        frame_skip=3,
+        state_frames=state_frames,
+    )
     prefetching = make_prefetcher(config, (84, 84, 3), np.random.default_rng(5))
     memory = ReplayMemory(
-        301, 2, (84, 84), 3, 2, 0.9, frames_per_step=frames_per_step, codec="lz4",
-        priority_exponent=0.5, game="Breakout-v0",
-    )  # fmt: skip
+        301,
+        2,
+        (84, 84),
+        3,
+        2,
+        0.9,
+        frames_per_step=frames_per_step,
+        codec="lz4",
+        priority_exponent=0.5,
+        game="Breakout-v0",
+    )
     assert prefetching.memory.max_nbytes == memory.max_nbytes
     play = random_play(np.random.default_rng(1), 2, (84, 84, frames_per_step))
     for step in islice(play, 20):
@@ -261,14 +278,25 @@ def trained(in_background: bool, exponent: float) -> tuple[Training, list[Episod
     while it learns. Else all of this is done one after the other.
     """
     config = Config(
-        environment="Breakout-v0", envs=4, frame_skip=20, memory=160, pretrain=80, steps=200,
-        train_every=4, update=100, explore_steps=2_000, priority_exponent=exponent, seed=11,
-    )  # fmt: skip
+        environment="Breakout-v0",
+        envs=4,
+        frame_skip=20,
+        memory_size=160,
+        pretrain_transitions=80,
+        steps=200,
+        train_every=4,
+        target_update_period=100,
+        explore_steps=2_000,
+        priority_exponent=exponent,
+        seed=11,
+    )
     training = assemble(config)
     if not in_background:
         training._batches.close()
         rng = training._batches._rng
-        training._batches = Prefetcher(training.memory, config.batch, rng, 8, in_background=False)
+        training._batches = Prefetcher(
+            training.memory, config.batch_size, rng, 8, in_background=False
+        )
         training._environments.close()
         seed = np.random.SeedSequence(config.seed).spawn(3)[0]
         # Emulators that do nothing before they are waited for.

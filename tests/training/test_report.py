@@ -158,7 +158,7 @@ def test_the_other_commands_are_as_the_program_takes_them(
     assert getattr(config, name)
     assert config.continue_from == str(out / weights)
     assert Path(config.continue_from).exists()
-    assert config.memory == 2_000  # from the checkpoint
+    assert config.memory_size == 2_000  # from the checkpoint
 
 
 def test_errors_are_red_on_a_terminal_that_has_colours(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from dqn_atari import main, make_config
 from settings.config import Config, ConfigError
+from settings.declaration import as_flags
 from settings.presets import PLAIN
 from storage import checkpoints as checkpoints
 from storage.arrays import ArrayFile, save
@@ -30,12 +32,12 @@ from training.trainer import Training
 SMALL: dict[str, Any] = {
     "environment": "Breakout-v0",
     "envs": 4,
-    "memory": 3_000,
-    "batch": 8,
-    "pretrain": 400,
+    "memory_size": 3_000,
+    "batch_size": 8,
+    "pretrain_transitions": 400,
     "steps": 1_600,
     "train_every": 16,
-    "update": 160,
+    "target_update_period": 160,
     "explore_steps": 1_000,
     "seed": 3,
     "progress": False,
@@ -46,7 +48,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "noisy, by priority": {"noisy": True, "priority_exponent": 0.6},
     "quantiles, plain frames": {"distribution": "iqn", "frame_codec": "none", "train_every": 80},
     "counted by games": {"count_by": "games", "train_every": 2, "updates": 2, "explore_steps": 9},
-    "schedules of returns": {"n_step_start": 10, "gamma_start": 0.5, "horizon_steps": 1_200},
+    "schedules of returns": {"n_step_start": 10, "discount_start": 0.5, "horizon_steps": 1_200},
     "raw frames": {"state_frames": "raw", "screen": "crop", "rmsprop_momentum": 0.9,
                    "optimizer": "rmsprop"},
 }  # fmt: skip
@@ -144,8 +146,8 @@ def test_the_settings_of_the_run_are_taken_where_nothing_else_is_said(half: Path
     }
     assert config.learning_rate == 0.001
     assert origins["learning_rate"] == "given"
-    assert origins["memory"] == "checkpoint"
-    assert "gamma" not in origins
+    assert origins["memory_size"] == "checkpoint"
+    assert "discount" not in origins
 
 
 def test_a_run_keeps_its_environments_on_any_machine(half: Path) -> None:
@@ -190,8 +192,10 @@ def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
 
 def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
     found = find_checkpoint(given(half))
-    config, _ = make_config(given(half, start=0.5, end=0.1, explore_steps=300), found)
-    training = assemble(config, frozenset({"start", "end", "explore_steps"}), found)
+    config, _ = make_config(
+        given(half, epsilon_start=0.5, epsilon_end=0.1, explore_steps=300), found
+    )
+    training = assemble(config, frozenset({"epsilon_start", "epsilon_end", "explore_steps"}), found)
     assert training.step == 1_200
     epsilons = [(training.step, training.epsilon) for _ in training.run()]
     training.close()
@@ -201,7 +205,12 @@ def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
 
 
 def test_the_flags_of_the_run_given_again_change_nothing(half: Path, whole_run: Path) -> None:
-    same = [f"-exs={SMALL['explore_steps']}", f"-pre={SMALL['pretrain']}", "-s=1", "--seed=3"]
+    same = [
+        f"-exs={SMALL['explore_steps']}",
+        f"-pre={SMALL['pretrain_transitions']}",
+        "-s=1",
+        "--seed=3",
+    ]
     weights = str(half / "Breakout-v0_weights.h5")
     assert main(["-c", weights, "--out", str(half), *same]) == 0
     assert_same(half, whole_run)
@@ -209,8 +218,8 @@ def test_the_flags_of_the_run_given_again_change_nothing(half: Path, whole_run: 
 
 def test_pretraining_that_is_asked_for_is_the_networks(half: Path) -> None:
     found = find_checkpoint(given(half))
-    config, _ = make_config(given(half, pretrain=160), found)
-    training = assemble(config, frozenset({"pretrain"}), found)
+    config, _ = make_config(given(half, pretrain_transitions=160), found)
+    training = assemble(config, frozenset({"pretrain_transitions"}), found)
     before = len(training.memory)
     assert training.decides_pretraining
     assert list(training.pretrain())[-1] == 160
@@ -244,8 +253,12 @@ def test_weights_only_takes_no_checkpoint_and_keeps_it(
     half: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = str(half / "Breakout-v0_weights.h5")
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()
-             if name not in ("explore_steps", "progress")]  # fmt: skip
+    flags = [
+        word
+        for field in dataclasses.fields(Config)
+        if field.name in SMALL.keys() - {"explore_steps", "progress"}
+        for word in as_flags(field, SMALL[field.name])
+    ]
     assert main([*flags, "--continue", weights, "--out", str(half), "--weights-only"]) == 0
     output = capsys.readouterr().out
     assert "restored" not in output
@@ -346,7 +359,7 @@ def test_a_checkpoint_of_version_2_goes_on_with_what_the_settings_were_then(tmp_
     for name in ("dead relus", "dead relus step", "diagnosis"):
         del attributes["training"][name]
     # Nor were there these settings.
-    newer = {"n_step_start", "gamma_start", "hidden_biases", "initializer", "value_scale"}
+    newer = {"n_step_start", "discount_start", "hidden_biases", "initializer", "value_scale"}
     for name in newer:
         del attributes["settings"][name]
     for name in ("sums", "sums before"):
@@ -401,7 +414,7 @@ def test_playing_takes_the_settings_of_the_run(half: Path) -> None:
         {"play": True, "environment": "Breakout-v0", "out": str(half)},
         find_checkpoint({"play": True, "environment": "Breakout-v0", "out": str(half)}),
     )
-    assert config.memory == SMALL["memory"]
+    assert config.memory_size == SMALL["memory_size"]
 
 
 def test_the_state_of_a_run_is_plain_json_and_arrays(half: Path) -> None:

@@ -62,10 +62,10 @@ def test_horizon_by_hand() -> None:
 
 
 def test_without_a_start_the_horizon_never_changes() -> None:
-    config = Config(n_step=3, gamma=0.99, n_step_start=None, gamma_start=None)
+    config = Config(n_step=3, discount=0.99, n_step_start=None, discount_start=None)
     horizon = make_horizon(config)
     assert horizon(0) == horizon(10**6) == Horizon(3, 0.99)
-    half = make_horizon(Config(n_step=3, gamma=0.99, n_step_start=10, gamma_start=None))
+    half = make_horizon(Config(n_step=3, discount=0.99, n_step_start=10, discount_start=None))
     assert half(0) == Horizon(10, 0.99)
 
 

@@ -27,11 +27,23 @@ from training.tensorboard_log import TensorBoardLog
 
 # Games of few steps, so that some end.
 SETTINGS: dict[str, Any] = {
-    "environment": "Breakout-v0", "envs": 8, "frame_skip": 8, "memory": 2_000, "batch": 8,
-    "pretrain": 104, "steps": 1_104, "train_every": 40, "update": 80, "explore_steps": 2_000,
-    "seed": 3, "eval_every": 800, "eval_episodes": 1, "eval_epsilon": 0.5, "progress": False,
+    "environment": "Breakout-v0",
+    "envs": 8,
+    "frame_skip": 8,
+    "memory_size": 2_000,
+    "batch_size": 8,
+    "pretrain_transitions": 104,
+    "steps": 1_104,
+    "train_every": 40,
+    "target_update_period": 80,
+    "explore_steps": 2_000,
+    "seed": 3,
+    "eval_every": 800,
+    "eval_episodes": 1,
+    "eval_epsilon": 0.5,
+    "progress": False,
     "tensorboard": True,
-}  # fmt: skip
+}
 MEANS = ("loss", "mean_q", "q_spread", "td_error", "gradient_norm")
 
 
@@ -233,7 +245,7 @@ def test_norm_is_that_of_all_gradients_before_they_are_shortened() -> None:
     """Adam keeps a tenth of each gradient of the first update."""
     norms = []
     for clip in (0.0, 1e-3):
-        config = Config(batch=8, gradient_clip=clip)
+        config = Config(batch_size=8, gradient_clip=clip)
         agent = make_agent(config, (44, 44, 4), 4, np.random.default_rng(1))
         norms.append(agent.learn(a_batch(8, 0))[0].gradient_norm)
         variables = agent._optimizer.variables

@@ -16,7 +16,7 @@ from replay.batch import Batch
 from replay.device_frames import DeviceFrames
 from replay_memory import ReplayMemory
 from settings.config import Config, ConfigError
-from storage import weights
+from storage import weights as weights_file
 from storage.episode_log import Episode, LogError, read_log
 from system.memory import mebibytes
 from tests.helpers.default_networks import default_network
@@ -29,8 +29,8 @@ from training.trainer import Origin, Training
 SMALL = {
     "environment": "Breakout-v0",
     "envs": 4,
-    "memory": 4_000,
-    "pretrain": 200,
+    "memory_size": 4_000,
+    "pretrain_transitions": 200,
     "steps": 2_000,
     "train_every": 40,
     "explore_steps": 1_000,
@@ -110,11 +110,13 @@ def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
     agent.__class__ = Recorder
     agent.note()
     memory = ReplayMemory(
-        config.memory, config.envs, states[:2], states[2], config.n_step, config.gamma,
+        config.memory_size, config.envs, states[:2], states[2], config.n_step, config.discount,
         frames_per_step=config.frames_per_step,
     )  # fmt: skip
-    epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
-    batches = Prefetcher(memory, config.batch, np.random.default_rng(2), updates_in_a_call(config))
+    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
+    batches = Prefetcher(
+        memory, config.batch_size, np.random.default_rng(2), updates_in_a_call(config)
+    )
     training = Training(config, environments, agent, batches, epsilon, Origin())
     return training, agent, memory
 
@@ -234,7 +236,7 @@ def test_pretraining_is_random_or_with_continue_greedy(
 )
 def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
     """Every state of a batch is one that the agent acted on."""
-    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain": 100, **changes})
+    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain_transitions": 100, **changes})
     training, agent, _ = parts(config)
     seen = set()
 
@@ -257,7 +259,7 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
     before = log.read_text()
     last = read_log(log).episodes[-1]
     config = Config(
-        **{**SMALL, "steps": 4_000, "start": 1.0, "end": 0.9},
+        **{**SMALL, "steps": 4_000, "epsilon_start": 1.0, "epsilon_end": 0.9},
         continue_from=str(weights),
         out=str(tmp_path),
     )
@@ -282,7 +284,7 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
 def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
     path, expected = tmp_path / "some.weights.h5", default_network(4, 1)
     default_network(4, 0).save_weights(path)
-    weights.load(path, expected, channels_first=layout == "channels-first")
+    weights_file.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
     training = assemble(config)
     training.close()
@@ -297,9 +299,16 @@ def test_a_new_schedule_starts_where_the_run_goes_on(small_run: Path, tmp_path: 
     before = (small_run / "Breakout-v0_log.txt").read_bytes()
     last = read_log(small_run / "Breakout-v0_log.txt").episodes[-1]
     config = Config(
-        **{**SMALL, "steps": 4_000, "start": 0.1, "end": 0.0, "explore_steps": 100_000},
-        continue_from=str(weights), out=str(tmp_path),
-    )  # fmt: skip
+        **{
+            **SMALL,
+            "steps": 4_000,
+            "epsilon_start": 0.1,
+            "epsilon_end": 0.0,
+            "explore_steps": 100_000,
+        },
+        continue_from=str(weights),
+        out=str(tmp_path),
+    )
     train(config, frozenset({"start", "end", "explore_steps"}))
     for episode in read_log(tmp_path / "Breakout-v0_log.txt").episodes:
         assert episode.epsilon == pytest.approx(0.1 - (episode.steps - 4 - last.steps) / 10**6)
@@ -401,7 +410,9 @@ def test_episode_sums_start_anew_after_each_episode() -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
-    training, agent, _ = parts(Config(**{**SMALL, "steps": 400, "pretrain": 100, "end": 1.0}))
+    training, agent, _ = parts(
+        Config(**{**SMALL, "steps": 400, "pretrain_transitions": 100, "epsilon_end": 1.0})
+    )
     list(training.pretrain())
     agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
     with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
@@ -439,11 +450,11 @@ def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
     config = Config(
         **{
             **SMALL,
-            "start": 0.0,
-            "end": 0.0,
+            "epsilon_start": 0.0,
+            "epsilon_end": 0.0,
             "train_every": 10**6,
-            "pretrain": 0,
-            "nothing": 3,
+            "pretrain_transitions": 0,
+            "no_op_limit": 3,
             "steps": 64,
         },
         continue_from=str(tmp_path / "other.weights.h5"),

@@ -21,7 +21,7 @@ from dqn_atari import ListAgents, ListPresets, main, make_parser
 from replay_memory import ReplayMemory
 from settings.config import Config
 from settings.declaration import GROUPS
-from storage import weights
+from storage import weights as weights_file
 from storage.episode_log import read_log
 from system.memory import mebibytes
 from system.root import ROOT
@@ -35,17 +35,17 @@ ORIGINAL_FLAGS = [
     ("-env", "--environment", "Breakout-v0", "environment"),
     ("-r", "--render", None, "render"),
     ("-st", "--steps", "7", "steps"),
-    ("-n", "--nothing", "7", "nothing"),
-    ("-m", "--memory", "700", "memory"),
-    ("-pre", "--pretrain", "7", "pretrain"),
-    ("-g", "--gamma", "0.5", "gamma"),
-    ("-u", "--update", "7", "update"),
-    ("-s", "--start", "0.5", "start"),
-    ("-e", "--end", "0.01", "end"),
+    ("-n", "--nothing", "7", "no_op_limit"),
+    ("-m", "--memory", "700", "memory_size"),
+    ("-pre", "--pretrain", "7", "pretrain_transitions"),
+    ("-g", "--gamma", "0.5", "discount"),
+    ("-u", "--update", "7", "target_update_period"),
+    ("-s", "--start", "0.5", "epsilon_start"),
+    ("-e", "--end", "0.01", "epsilon_end"),
     ("-exs", "--exploresteps", "7", "explore_steps"),
     ("-p", "--play", None, "play"),
     ("-fss", "--framestacksize", "3", "frame_stack_size"),
-    ("-b", "--batch", "7", "batch"),
+    ("-b", "--batch", "7", "batch_size"),
     ("-c", "--continue", "w.h5", "continue_from"),
 ]
 
@@ -171,7 +171,7 @@ def test_wrong_usage_ends_in_one_line_and_status_2(
 def pong_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gives weights for a game with 6 actions."""
     path = tmp_path_factory.mktemp("weights") / "Pong-v0_weights.h5"
-    weights.save(path, default_network(6, 0))
+    weights_file.save(path, default_network(6, 0))
     return path
 
 
@@ -261,7 +261,7 @@ most = psutil.Process().memory_info().vms + (700 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 def attempt(memory):
-    config = Config(memory=memory, frame_codec=codec, priority_exponent=exponent)
+    config = Config(memory_size=memory, frame_codec=codec, priority_exponent=exponent)
     try:
         made = make_prefetcher(config, (84, 84, 4), np.random.default_rng(0))
     except MemoryError as error:
@@ -326,14 +326,14 @@ def test_a_signal_ends_a_run_in_order(number: int, status: int, stage: str, tmp_
     assert errors == ""
     assert "Breakout-v0, stopped\n" in output
     assert "Breakout-v0_weights.h5" in output
-    weights.load(tmp_path / "Breakout-v0_weights.h5", default_network(4, 0))
+    weights_file.load(tmp_path / "Breakout-v0_weights.h5", default_network(4, 0))
     log = tmp_path / "Breakout-v0_log.txt"
     assert log.read_text() == "" or log.read_text().endswith("\n")
 
 
 def test_a_full_disk_does_not_end_a_run_and_its_status_tells(tmp_path: Path) -> None:
     weights = tmp_path / "Breakout-v0_weights.h5"
-    weights.save(weights, default_network(4, 0))
+    weights_file.save(weights, default_network(4, 0))
     before = weights.read_bytes()
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000));"
@@ -423,7 +423,7 @@ def always(action: int, path: Path) -> None:
     weights = [np.zeros_like(array) for array in network.get_weights()]
     weights[-1][action] = 1
     network.set_weights(weights)
-    weights.save(path, network)
+    weights_file.save(path, network)
 
 
 def test_play_shows_each_score_and_what_they_come_to_and_writes_nothing(
@@ -457,7 +457,7 @@ def test_weights_that_keras_wrote_can_be_played(
 ) -> None:
     always(0, tmp_path / "ours.h5")
     network = default_network(6, 0)
-    weights.load(tmp_path / "ours.h5", network)
+    weights_file.load(tmp_path / "ours.h5", network)
     network.save(tmp_path / "whole.keras")
     arguments = ["-p", "--episodes", "1", "-c", str(tmp_path / "whole.keras")]
     assert main(arguments) == 0

@@ -21,15 +21,15 @@ from training.trainer import Origin, Training
 # Small and quick: what a run on Atari does in hours, in seconds.
 SETTINGS: dict[str, Any] = {
     "envs": 16,
-    "memory": 8_000,
-    "pretrain": 1_000,
+    "memory_size": 8_000,
+    "pretrain_transitions": 1_000,
     "steps": 4_800,
-    "batch": 32,
+    "batch_size": 32,
     "train_every": 8,
-    "update": 400,
+    "target_update_period": 400,
     "learning_rate": 1e-3,
     "explore_steps": 2_400,
-    "end": 0.05,
+    "epsilon_end": 0.05,
 }
 
 # What is different from the defaults, by a name for the test: every option that no preset has.
@@ -62,9 +62,14 @@ OF_A_PRESET = {"n_step", "priority_exponent", "importance_exponent"} | {
 # What else a preset needs for this game.
 FITTED: dict[str, dict[str, Any]] = {
     "script": {"learning_rate": 2.5e-4, "train_every": 4},  # pixels that are not scaled
-    "dying-penalty": {"train_every": 1, "updates": 3, "update": 15, "explore_steps": 300},  # games
+    "dying-penalty": {
+        "train_every": 1,
+        "updates": 3,
+        "target_update_period": 15,
+        "explore_steps": 300,
+    },  # games
     # So many quantiles are slow, but fewer updates are enough.
-    "iqn": {"network": "nips", "steps": 3_200, "explore_steps": 1_000, "update": 100},
+    "iqn": {"network": "nips", "steps": 3_200, "explore_steps": 1_000, "target_update_period": 100},
 }
 PRESETS_OPTIONS = {
     name: {
@@ -104,7 +109,7 @@ def learnt(flags: dict[str, Any], seed: int = 1) -> float:
     environments = FallingBall(config.envs, game_rng)
     agent = make_agent(config, state_shape(config), environments.num_actions, agent_rng)
     batches = make_prefetcher(config, state_shape(config), memory_rng)
-    epsilon = LinearSchedule(config.start, config.end, config.explore_steps)
+    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
     training = Training(config, environments, agent, batches, epsilon, Origin())
     for stage in (training.pretrain(), training.run()):
         for _ in stage:
