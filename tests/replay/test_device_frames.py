@@ -255,7 +255,7 @@ most = psutil.Process().memory_info().vms + (900 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 def attempt(memory):
-    config = Config(memory=memory, memory_on_device=True)
+    config = Config(memory_size=memory, memory_on_device=True)
     return make_prefetcher(config, (84, 84, 4), np.random.default_rng(0)).memory
 
 try:

@@ -132,7 +132,9 @@ def run_with(**changes: object) -> tuple:
 
 
 def test_updates_and_copies_keep_to_the_step_count() -> None:
-    *_, agent, _, training = run_with(steps=400, train_every=10, update=100, pretrain=200)
+    *_, agent, _, training = run_with(
+        steps=400, train_every=10, target_update_period=100, pretrain_transitions=200
+    )
     assert training.step == 400
     # 4 steps an act; 50 acts of pretraining; so multiples of 10 steps are passed at these acts.
     assert agent.updates == [50 + -(-10 * k // 4) for k in range(1, 41)]
@@ -140,16 +142,23 @@ def test_updates_and_copies_keep_to_the_step_count() -> None:
 
 
 def test_each_time_has_as_many_updates_as_asked() -> None:
-    *_, agent, _, _ = run_with(steps=40, train_every=20, updates=3, pretrain=200)
+    *_, agent, _, _ = run_with(steps=40, train_every=20, updates=3, pretrain_transitions=200)
     assert agent.updates == [55] * 3 + [60] * 3
 
 
 def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
     # The second no-op ends an episode here, so that there are enough of them.
     *_, episodes, agent, _, training = run_with(
-        count_by="games", train_every=2, updates=3, update=4, explore_steps=10, games=12,
-        pretrain=200, nothing=1, steps=20_000,
-    )  # fmt: skip
+        count_by="games",
+        train_every=2,
+        updates=3,
+        target_update_period=4,
+        explore_steps=10,
+        games=12,
+        pretrain_transitions=200,
+        no_op_limit=1,
+        steps=20_000,
+    )
     assert 12 <= training.episode == len(episodes) < 16
     assert training.step < 20_000
     assert len(agent.updates) == 3 * (len(episodes) // 2)
@@ -196,27 +205,31 @@ def test_noise_takes_epsilons_place() -> None:
 
 
 def test_several_updates_follow_one_step_where_train_every_is_small() -> None:
-    *_, agent, _, _ = run_with(steps=40, train_every=1, pretrain=200)
+    *_, agent, _, _ = run_with(steps=40, train_every=1, pretrain_transitions=200)
     assert len(agent.updates) == 40
     assert set(agent.updates) == set(range(51, 61))
 
 
 def test_no_update_before_the_memory_holds_a_batch() -> None:
-    *_, agent, _, _ = run_with(steps=100, train_every=4, pretrain=0, batch=32)
+    *_, agent, _, _ = run_with(steps=100, train_every=4, pretrain_transitions=0, batch_size=32)
     # Made while the ninth step is taken, after eight of four environments.
     assert min(agent.updates) == 9
 
 
 @pytest.mark.parametrize("pretrain", [0, 16])
 def test_learning_waits_until_there_is_something_to_draw(pretrain: int) -> None:
-    *_, agent, _, training = run_with(envs=16, batch=16, pretrain=pretrain, steps=64, train_every=8)
+    *_, agent, _, training = run_with(
+        envs=16, batch_size=16, pretrain_transitions=pretrain, steps=64, train_every=8
+    )
     assert training.step == 64
     assert agent.updates
 
 
 @pytest.mark.parametrize("pretrain", [100, 104, 10_000])
 def test_pretraining_ends_at_its_number_or_when_the_memory_is_full(pretrain: int) -> None:
-    gathered, acts, _, agent, memory, _ = run_with(pretrain=pretrain, memory=104, steps=4)
+    gathered, acts, _, agent, memory, _ = run_with(
+        pretrain_transitions=pretrain, memory_size=104, steps=4
+    )
     assert gathered[-1] == memory.capacity if pretrain >= 104 else 100
     assert acts * 4 == gathered[-1]
     assert not [act for act in agent.updates if act <= acts]
