@@ -21,7 +21,7 @@ from storage.checkpoints import newest
 from storage.episode_log import RewardLog
 from training.run import assemble, make_evaluations
 from training.run_files import RunFiles
-from training.trainer import Training
+from training.trainer import Trainer
 
 
 def measure(config: Config, checkpoints: int, steps_between: int) -> None:
@@ -29,7 +29,7 @@ def measure(config: Config, checkpoints: int, steps_between: int) -> None:
     training = assemble(config)
     for _ in training.pretrain():
         pass
-    turns = training.run()
+    turns = training.train()
     run_on(training, turns, steps_between)
     print("| checkpoint | stood still, s | in all, s | MiB | steps/s meanwhile | steps/s without |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -52,7 +52,7 @@ def measure(config: Config, checkpoints: int, steps_between: int) -> None:
     print(f"going on from the last takes {time.perf_counter() - started:.1f} s")
 
 
-def run_on(training: Training, turns: Iterator[object], steps: int) -> float:
+def run_on(training: Trainer, turns: Iterator[object], steps: int) -> float:
     """Trains for so many steps; returns the steps a second."""
     end, first, started = training.step + steps, training.step, time.perf_counter()
     while training.step < end:
@@ -61,7 +61,7 @@ def run_on(training: Training, turns: Iterator[object], steps: int) -> float:
 
 
 def one_checkpoint(
-    training: Training, turns: Iterator[object], files: RunFiles
+    training: Trainer, turns: Iterator[object], files: RunFiles
 ) -> tuple[float, float, float]:
     """Returns for how long a checkpoint stops the loop, takes in all, and the steps a second."""
     started = time.perf_counter()

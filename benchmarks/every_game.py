@@ -38,7 +38,7 @@ def train_a_little(environment: str, steps: int, preset: str) -> str:
     config = Config(**settings)
     training = assemble(config)
     gathered = list(training.pretrain())
-    episodes = [episode for finished in training.run() for episode in finished]
+    episodes = [episode for finished in training.train() for episode in finished]
     training.close()
     assert gathered[-1] == 80
     assert training.loss > 0

@@ -33,6 +33,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from system.root import ROOT
+
 GAME = "PongNoFrameskip-v4"
 PLACES = "host", "device"  # of the replay memory's frames
 FRAMES = 4_096  # on the device, where updates are measured alone
@@ -184,7 +186,7 @@ def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed
     training = assemble(config)
     for _ in training.pretrain():
         pass
-    turns = training.run()
+    turns = training.train()
     for _ in itertools.islice(turns, WARM_UP):
         pass
 
@@ -199,8 +201,9 @@ def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed
 
 def in_a_process(measure: Callable[..., Any], *arguments: object) -> Any:
     """Returns what a measurement returns in a process of its own, or in one line why it failed."""
-    command = [sys.executable, __file__, "--measure", json.dumps([measure.__name__, *arguments])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    order = json.dumps([measure.__name__, *arguments])
+    command = [sys.executable, "-m", "benchmarks.gpu", "--measure", order]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         return (done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
     return json.loads(done.stdout.splitlines()[-1])

@@ -19,12 +19,12 @@ from playing.training_window import LiveView
 from settings.config import Config
 from system.errors import OneLineError
 from training.run import assemble
-from training.trainer import Training
+from training.trainer import Trainer
 
 WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile
 
 
-def speed(training: Training, turns: Iterator[object], view: LiveView | None, steps: int) -> float:
+def speed(training: Trainer, turns: Iterator[object], view: LiveView | None, steps: int) -> float:
     """Returns the steps per second of so many steps, after a warm-up."""
     run_on(training, turns, view, WARM_UP)
     started = time.perf_counter()
@@ -32,13 +32,13 @@ def speed(training: Training, turns: Iterator[object], view: LiveView | None, st
     return done / (time.perf_counter() - started)
 
 
-def run_on(training: Training, turns: Iterator[object], view: LiveView | None, steps: int) -> int:
+def run_on(training: Trainer, turns: Iterator[object], view: LiveView | None, steps: int) -> int:
     """Trains for so many steps or a few more; returns how many."""
     first = training.step
     while training.step < first + steps:
         next(turns)
         if view:
-            view.update(training.first_history)
+            view.update(lambda: training.environments.history(0))
     return training.step - first
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     training = assemble(config)
     for _ in training.pretrain():
         pass
-    turns = training.run()
+    turns = training.train()
     run_on(training, turns, None, 2_000)
     ratios = []
     for number in range(1, options.rounds + 1):

@@ -39,6 +39,7 @@ from ale_py.vector_env import AtariVectorEnv
 from atari.games import game_roms
 from replay_memory import ReplayMemory
 from system.memory import available_memory
+from system.root import ROOT
 from training.prefetching import Prefetcher
 
 GAMES = ["Pong", "Breakout", "SpaceInvaders", "Seaquest", "Qbert"]
@@ -200,7 +201,7 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
         )
         training = assemble(config)
         fill(training.memory, recorded(file))
-        runs.append(training.run())
+        runs.append(training.train())
     steps_of_all = 10
     taken = np.array(
         [
@@ -234,8 +235,8 @@ def played(game: str, codec: str, transitions: int) -> list[float]:
 def in_a_process(measure: Callable[..., list[float]], *arguments: object) -> list[float]:
     """Returns what a measurement returns in a process of its own."""
     order = json.dumps([measure.__name__, *arguments], default=str)
-    command = [sys.executable, __file__, "--measure", order]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-m", "benchmarks.replay_memory", "--measure", order]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

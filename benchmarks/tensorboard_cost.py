@@ -33,7 +33,7 @@ def steps_of(config: Config) -> Iterator[int]:
         files = RunFiles(config, training, make_evaluations(config, training), log, tensorboard)
         for _ in training.pretrain():
             pass
-        for episodes in training.run():
+        for episodes in training.train():
             files.log(episodes)
             yield training.step
 

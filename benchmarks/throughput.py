@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any
 
 from settings.presets import PLAIN
+from system.root import ROOT
 
 GAME = "PongNoFrameskip-v4"
 # Before the first update the memory learns how to pack frames, once in a run.
@@ -83,7 +84,7 @@ def ours(steps: int, **settings: object) -> float:
     for _ in training.pretrain():
         pass
     started, from_step = 0.0, 0
-    for _ in training.run():
+    for _ in training.train():
         if not started and training.step >= WARM_UP:
             started, from_step = time.perf_counter(), training.step
         if training.step >= WARM_UP + steps:
@@ -179,8 +180,9 @@ ALL = CONTENDERS | GROWN | SHARED
 
 def measure(name: str, steps: int) -> float:
     """Returns the steps per second of a contender, measured in a process of its own."""
-    command = [sys.executable, __file__, "--measure", name, "--steps", str(steps)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-m", "benchmarks.throughput"]
+    command += ["--measure", name, "--steps", str(steps)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
 

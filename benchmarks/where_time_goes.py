@@ -170,7 +170,7 @@ def print_loop(config: Config, peak_speed: float) -> None:
         pass
     seconds = timed(training)
     started, first = 0.0, 0
-    for _ in training.run():
+    for _ in training.train():
         if not started and training.step >= WARM_UP:
             started, first = time.perf_counter(), training.step
             seconds.update(dict.fromkeys(seconds, 0.0))
@@ -180,9 +180,9 @@ def print_loop(config: Config, peak_speed: float) -> None:
     print("| part | ms a step | share |\n| --- | --- | --- |")
     for part, taken in seconds.items():
         print(f"| {part} | {1e3 * taken / steps:.3f} | {taken / whole:.1%} |")
-    rng, environments = np.random.default_rng(1), training._environments
+    rng, environments = np.random.default_rng(1), training.environments
     every, _ = multiplications(training.agent.online)
-    states = training._stack.states
+    states = training.stack.states
     alone = {
         f"actions of {config.envs} environments": (
             2 * len(states) * every / peak_speed,

@@ -27,8 +27,10 @@ from storage.files import flush_folder
 from storage.loans import end_loans
 from system.errors import OneLineError
 
-VERSION = 3  # of what the files hold
-OLDEST_VERSION = 2  # that can be read; it has no figures of Q's spread and of dead ReLUs
+VERSION = 4  # of what the files hold
+# That can be read. Version 2 has no figures of Q's spread and of dead ReLUs; version 3 has other
+# names of settings.
+OLDEST_VERSION = 2
 RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 

@@ -32,6 +32,8 @@ from typing import Any
 
 from system.errors import OneLineError
 
+RECENT_GAMES = 100  # whose mean score tells how a run does
+
 
 class LogError(OneLineError):
     """Raised where a log can't be read at all; its text is one line that says why."""

@@ -20,7 +20,7 @@ from storage.checkpoints import Checkpoint
 from system.console import command, folded, joined, painted
 from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes
-from training.trainer import Training
+from training.trainer import Trainer
 
 NAME_WIDTH = 18
 GAMES_TO_WATCH = 5
@@ -30,7 +30,7 @@ MOST_AVERAGED = 50  # episodes in a point of a plot
 
 def introduction(
     config: Config,
-    training: Training,
+    training: Trainer,
     origins: Mapping[str, str],
     checkpoint: Checkpoint | None,
     stream: TextIO,
@@ -63,7 +63,9 @@ def introduction(
     if view := LiveView.instructions():
         lines.append(view)
     if training.step:
-        lines.append(f"going on after step {training.step:,} and {training.episode:,} episodes")
+        lines.append(
+            f"going on after step {training.step:,} and {training.episodes.number:,} episodes"
+        )
     if checkpoint:
         lost = f" but {' and '.join(training.lost)}" if training.lost else ""
         lines.append(f"restored from {checkpoint.path}: the whole run{lost}")
@@ -89,7 +91,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def summary(config: Config, training: Training, evaluations: Evaluations, stream: TextIO) -> str:
+def summary(config: Config, training: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
     """Returns what a run ends with: what it came to, where its files are, and what to do next."""
     parts = {
         f"{config.environment}, {'done' if training.is_over else 'stopped'}": _results(
@@ -105,17 +107,17 @@ def summary(config: Config, training: Training, evaluations: Evaluations, stream
     return "\n".join(lines)
 
 
-def _results(config: Config, training: Training, evaluations: Evaluations) -> dict[str, str]:
+def _results(config: Config, training: Trainer, evaluations: Evaluations) -> dict[str, str]:
     """Returns what a run came to, by names."""
     rows = {
         "steps": f"{training.step:,} of {config.steps:,}",
-        "episodes": f"{training.episode:,}",
+        "episodes": f"{training.episodes.number:,}",
         "time": duration(training.seconds),
     }
-    if training.scores:
-        games = len(training.scores)
+    if training.episodes.scores:
+        games = len(training.episodes.scores)
         last = "the last game" if games == 1 else f"the last {games:,} games"
-        rows["mean score"] = f"{np.mean(training.scores):,.1f} in {last}"
+        rows["mean score"] = f"{np.mean(training.episodes.scores):,.1f} in {last}"
     published = published_scores(config.environment)
     if best := evaluations.best:
         rows["best evaluation"] = f"{best.mean:,.1f} at step {best.step:,}"
@@ -150,7 +152,7 @@ def _files(config: Config) -> dict[str, str]:
     return {what: str(path) for what, path in paths.items() if path.exists()}
 
 
-def _commands(config: Config, training: Training) -> dict[str, str]:
+def _commands(config: Config, training: Trainer) -> dict[str, str]:
     """Returns the commands that can follow a run, ready to be pasted, by what they are for."""
     game = ["-env", config.environment]
     best = config.best_weights_path if config.best_weights_path.exists() else config.weights_path
@@ -158,7 +160,7 @@ def _commands(config: Config, training: Training) -> dict[str, str]:
     more: list[object] = []
     if training.step >= config.steps:
         more += ["--steps", 2 * config.steps]
-    if 0 < config.games <= training.episode:
+    if 0 < config.games <= training.episodes.number:
         more += ["--games", 2 * config.games]
     watched = ["-r"] if {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys() else []
     commands = {
@@ -170,8 +172,8 @@ def _commands(config: Config, training: Training) -> dict[str, str]:
         ),
         "to evaluate it": command("dqn_atari.py", *chosen, "--evaluate"),
     }
-    if training.episode:
-        average = min(MOST_AVERAGED, max(1, training.episode // POINTS_OF_A_PLOT))
+    if training.episodes.number:
+        average = min(MOST_AVERAGED, max(1, training.episodes.number // POINTS_OF_A_PLOT))
         commands["to plot its log"] = command(
             "reward_visualizer.py", "-f", config.log_path, "-a", average, "--out", config.out
         )

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent import make_agent
+from atari.emulators import EmulatorError
 from playing.rollouts import Evaluations
 from playing.training_window import LiveView
-from preprocessing import make_environments, state_shape
+from preprocessing import History, make_environments, state_shape
 from settings.config import Config
-from settings.declaration import ConfigError, shown_by_flag
+from settings.declaration import shown_by_flag
 from storage.checkpoints import Checkpoint
-from storage.episode_log import RewardLog, cut_back, read_log
-from storage.evaluation_log import read_evaluations, write_evaluations
+from storage.episode_log import Episode, RewardLog
+from storage.evaluation_log import read_evaluations
 from storage.files import check_folder, locked
-from system.console import StopSignals, warn
+from system.console import Progress, StopSignals
+from system.memory import mebibytes
 from training.prefetching import make_prefetcher
 from training.report import introduction, summary
+from training.restoring import count_from, explore_from, restore
+from training.resuming import check_not_over, is_in_its_folder, log_end, set_aside_others, take_back
 from training.run_files import RunFiles
-from training.run_loop import RunLoop
-from training.schedules import LinearSchedule
-from training.trainer import RECENT_GAMES, Origin, Training
+from training.trainer import Trainer
 
 if TYPE_CHECKING:
     from training.tensorboard_log import TensorBoardLog
@@ -69,60 +71,49 @@ def train(
     with StopSignals() as stop, LiveView(config) as view:
         check_folder(Path(config.out), "--out")
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
-            training = assemble(config, changed, checkpoint)
-            print(introduction(config, training, origins, checkpoint, sys.stdout))
-            _set_aside_others(config, checkpoint)
-            evaluations = make_evaluations(config, training, checkpoint)
-            if checkpoint and _is_in_its_folder(config, checkpoint):
-                _take_back(config, checkpoint, evaluations)
+            trainer = assemble(config, changed, checkpoint)
+            print(introduction(config, trainer, origins, checkpoint, sys.stdout))
+            set_aside_others(config, checkpoint)
+            evaluations = make_evaluations(config, trainer, checkpoint)
+            if checkpoint and is_in_its_folder(config, checkpoint):
+                take_back(config, checkpoint, evaluations.all)
             sys.stdout.flush()
-            tensorboard = make_tensorboard_log(config, training, checkpoint)
+            tensorboard = make_tensorboard_log(config, trainer, checkpoint)
             with RewardLog(config.log_path) as log:
-                files = RunFiles(config, training, evaluations, log, tensorboard)
-                RunLoop(config, training, evaluations, files, stop, view).run()
-        training.close()
-    print(summary(config, training, evaluations, sys.stdout))
+                files = RunFiles(config, trainer, evaluations, log, tensorboard)
+                Run(config, trainer, evaluations, files, stop, view).to_its_end()
+        trainer.close()
+    print(summary(config, trainer, evaluations, sys.stdout))
     return 0 if stop.received is None else 128 + stop.received
 
 
 def assemble(
     config: Config, changed: frozenset[str] = frozenset(), checkpoint: Checkpoint | None = None
-) -> Training:
+) -> Trainer:
     """Returns the loop, ready to run; takes and raises what `train` does."""
-    origin = Origin() if checkpoint else _origin(config)
+    # Before anything is made that takes long.
+    log = None if checkpoint else log_end(config)
     seeds = np.random.SeedSequence(config.seed).spawn(3)
     environments_rng, agent_rng, memory_rng = (np.random.default_rng(seed) for seed in seeds)
     environments = make_environments(config, config.envs, environments_rng, shown=False)
     states = state_shape(config.screen, config.frame_stack_size)
     agent = make_agent(config, states, environments.num_actions, agent_rng)
     batches = make_prefetcher(config, states, memory_rng)
-    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
-    if config.noisy:
-        epsilon = LinearSchedule(0.0, 0.0, config.explore_steps)
-    training = Training(config, environments, agent, batches, epsilon, origin)
+    trainer = Trainer(config, environments, agent, batches)
     if checkpoint:
-        _restore(training, checkpoint, "pretrain_transitions" in changed)
-        _check_not_over(config, training.step, training.episode, checkpoint.path)
+        restore(trainer, checkpoint, "pretrain_transitions" in changed)
+        check_not_over(config, trainer.step, trainer.episodes.number, checkpoint.path)
     elif config.continue_from:
         agent.load_weights(Path(config.continue_from), config.channels_first)
+    if log:
+        count_from(trainer, log)
     if SCHEDULE & changed:
-        training.explore_anew()
-    return training
-
-
-def _restore(training: Training, checkpoint: Checkpoint, pretrain_anew: bool) -> None:
-    """Brings the loop to where a checkpoint was taken."""
-    training.set_state(checkpoint.read())
-    if checkpoint.memory_path:
-        training.memory.load(checkpoint.memory_path)
-    else:
-        training.lost.append("the replay memory, which was left out")
-    if pretrain_anew or not checkpoint.memory_path:
-        training.pretrain_anew()
+        explore_from(trainer, trainer.count)
+    return trainer
 
 
 def make_evaluations(
-    config: Config, training: Training, checkpoint: Checkpoint | None = None
+    config: Config, trainer: Trainer, checkpoint: Checkpoint | None = None
 ) -> Evaluations:
     """Returns the evaluations of a run, with those that there were where it goes on from.
 
@@ -132,17 +123,17 @@ def make_evaluations(
     path = config.evaluations_path
     is_of_this_run = bool(config.continue_from) and path.exists() and not checkpoint
     earlier = read_evaluations(path) if is_of_this_run else ()
-    evaluations = Evaluations(config, training.agent, training.step, earlier)
+    evaluations = Evaluations(config, trainer.agent, trainer.step, earlier)
     if checkpoint:
         evaluations.set_state(checkpoint.attributes["evaluations"])
-        if not _is_in_its_folder(config, checkpoint):
+        if not is_in_its_folder(config, checkpoint):
             # As its log, those of another folder stay there, with the best weights.
             evaluations.all.clear()
     return evaluations
 
 
 def make_tensorboard_log(
-    config: Config, training: Training, checkpoint: Checkpoint | None = None
+    config: Config, trainer: Trainer, checkpoint: Checkpoint | None = None
 ) -> TensorBoardLog | None:
     """Returns the curves of a run for TensorBoard, if they are asked for; they see each update."""
     if not config.tensorboard:
@@ -150,73 +141,136 @@ def make_tensorboard_log(
     # It need not be there where it is not asked for.
     from training.tensorboard_log import TensorBoardLog
 
-    log = TensorBoardLog(config.tensorboard_path, training.step, shown_by_flag(config))
+    log = TensorBoardLog(config.tensorboard_path, trainer.step, shown_by_flag(config))
     if checkpoint and (state := checkpoint.attributes.get("tensorboard")):
         log.set_state(state)
-    training.after_update = log.note_update
+    trainer.after_update = log.note_update
     return log
 
 
-def _is_in_its_folder(config: Config, checkpoint: Checkpoint) -> bool:
-    """Returns whether a run goes on in the folder that it was in."""
-    return checkpoint.path.parent.resolve() == config.checkpoint_path.resolve()
+class Run:
+    """Pretrains and trains until the run is over or is asked to stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        trainer: Trainer,
+        evaluations: Evaluations,
+        files: RunFiles,
+        stop: StopSignals,
+        view: LiveView,
+    ):
+        """Takes the parts of the run; nothing happens yet."""
+        self._config, self._trainer, self._evaluations = config, trainer, evaluations
+        self._files, self._stop, self._view = files, stop, view
+
+    def to_its_end(self) -> None:
+        """Runs, and writes what there is in the end.
+
+        Raises:
+            EmulatorError: an emulator failed.
+            FloatingPointError: the network has diverged.
+            OSError: what belongs to the end cannot be written.
+        """
+        try:
+            self._pretrain()
+            if not self._is_stopped():
+                self._train()
+            self._files.finish()
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"{error} at step {self._trainer.step:,}, so the network has diverged: give a "
+                "smaller --learning-rate; the weights and checkpoints before stay"
+            ) from error
+        except EmulatorError as error:
+            raise EmulatorError(f"{error}, at step {self._trainer.step:,}") from error
+        finally:
+            self._files.close()
+
+    def _first_history(self) -> History:
+        """Returns what the game in progress in the first environment has come from."""
+        return self._trainer.environments.history(0)
+
+    def _is_stopped(self) -> bool:
+        return self._stop.received is not None
+
+    def _pretrain(self) -> None:
+        """Gathers what the first updates learn from."""
+        config, trainer = self._config, self._trainer
+        if trainer.gathered >= trainer.pretrain_steps:
+            return
+        stage = "observing" if config.episode_lines else "pretraining"
+        how = ", the network decides" if trainer.pretrain_epsilon == 0 else " at random"
+        with Progress(
+            stage + how, trainer.pretrain_steps, trainer.gathered, config.progress, sys.stdout
+        ) as progress:
+            for gathered in trainer.pretrain():
+                progress.update(gathered)
+                self._view.update(self._first_history)
+                self._warn_of_short_memory(progress)
+                self._files.save_checkpoint_if_due()
+                if self._is_stopped():
+                    return
+
+    def _train(self) -> None:
+        """Learns; logs every episode, evaluates and saves now and then."""
+        config, trainer, files = self._config, self._trainer, self._files
+        score, number = "no episode yet", []
+        with Progress(
+            "training", config.steps, trainer.step, config.progress, sys.stdout
+        ) as progress:
+            # A stop may have cut one short.
+            self._evaluate_if_due(progress)
+            if self._is_stopped():
+                return
+            for episodes in trainer.train():
+                self._view.update(self._first_history)
+                files.log(episodes)
+                for episode in episodes:
+                    if config.episode_lines:
+                        progress.say(_status(trainer, episode))
+                    score = f"mean score {np.mean(trainer.episodes.scores):.1f}"
+                    number = [f"episode {episode.number:,}"]
+                if episodes:
+                    self._say_what_hinders_it(progress)
+                if any((episode.number + 1) % config.save_every == 0 for episode in episodes):
+                    files.save_weights()
+                self._evaluate_if_due(progress)
+                files.save_checkpoint_if_due()
+                learning = f"epsilon {trainer.epsilon:.2f}", f"loss {trainer.loss:.4f}"
+                progress.update(trainer.step, [score, *learning, *number])
+                self._warn_of_short_memory(progress)
+                if self._is_stopped():
+                    return
+
+    def _evaluate_if_due(self, progress: Progress) -> None:
+        """Plays the games of an evaluation if it is time for one."""
+        trainer, evaluations = self._trainer, self._evaluations
+        if not evaluations.is_due(trainer.step):
+            return
+        if evaluations.evaluate(trainer.step, trainer.seconds, self._is_stopped):
+            progress.say(evaluations.all[-1].line())
+            self._files.save_evaluation()
+
+    def _say_what_hinders_it(self, progress: Progress) -> None:
+        """Says what shows that the run does not learn, if something does."""
+        trainer = self._trainer
+        for line in trainer.diagnosis.news(trainer.step, trainer.phase == "exploring"):
+            progress.say(line)
+
+    def _warn_of_short_memory(self, progress: Progress) -> None:
+        """Says that the memory holds less than was asked for, if it does."""
+        memory = self._trainer.memory
+        if memory.is_short:
+            progress.say_once(
+                f"frames of this game pack badly: {mebibytes(memory.max_nbytes)} are not enough "
+                f"for {memory.capacity:,} transitions, so the oldest go earlier"
+            )
 
 
-def _take_back(config: Config, checkpoint: Checkpoint, evaluations: Evaluations) -> None:
-    """Takes back what files say of the time after a checkpoint, which will be run again."""
-    problem = cut_back(config.log_path, *checkpoint.attributes["log"])
-    if problem:
-        warn(problem)
-    if config.evaluations_path.exists():
-        write_evaluations(config.evaluations_path, evaluations.all)
-
-
-def _origin(config: Config) -> Origin:
-    """Returns where the log beside the weights that the run goes on from ends."""
-    if not config.continue_from:
-        return Origin()
-    path = Path(config.continue_from).parent / config.log_path.name
-    if not path.exists() or not path.stat().st_size:
-        return Origin()
-    episodes = read_log(path).episodes
-    last = episodes[-1]
-    _check_not_over(config, last.steps, last.number + 1, path)
-    scores = tuple(e.score for e in episodes[-RECENT_GAMES:] if e.score is not None)
-    return Origin(last.number + 1, last.steps, last.seconds or 0.0, scores)
-
-
-def _check_not_over(config: Config, steps: int, games: int, path: Path) -> None:
-    """Raises ConfigError where what a run goes on from, at this path, has done all already."""
-    if 0 < config.games <= games:
-        raise ConfigError(
-            f"--games {config.games:,} are done, {path} ends with game {games:,}: "
-            "give more --games to go on"
-        )
-    if steps >= config.steps:
-        raise ConfigError(
-            f"--steps {config.steps:,} are done, {path} ends at step {steps:,}: "
-            "give more --steps to go on"
-        )
-
-
-def _set_aside_others(config: Config, checkpoint: Checkpoint | None) -> None:
-    """Renames the files of an earlier run that this one does not go on from."""
-    kept = []
-    if config.continue_from:
-        weights = Path(config.continue_from)
-        beside = (
-            config.log_path,
-            config.evaluations_path,
-            config.best_weights_path,
-            config.tensorboard_path,
-        )
-        kept = [weights, *(weights.parent / path.name for path in beside)]
-    if checkpoint:
-        kept.append(checkpoint.path.parent)
-    for path in config.run_paths:
-        if path.exists() and not any(k.exists() and path.samefile(k) for k in kept):
-            number = 1
-            while (aside := path.with_stem(f"{path.stem}.{number}")).exists():
-                number += 1
-            path.rename(aside)
-            print(f"{path} is of an earlier run: renamed to {aside}")
+def _status(trainer: Trainer, episode: Episode) -> str:
+    """Returns a line that says where the run is as an episode has ended."""
+    return (
+        f"{trainer.phase}: episode {episode.number:,}, score {episode.score:g}, "
+        f"memory {len(trainer.memory):,}, epsilon {episode.epsilon:.3f}, step {episode.steps:,}"
+    )

@@ -18,7 +18,8 @@ from storage.checkpoints import CheckpointWriter, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import write_evaluations
 from system.console import warn
-from training.trainer import Training
+from training.restoring import state_of
+from training.trainer import Trainer
 
 if TYPE_CHECKING:
     from training.tensorboard_log import TensorBoardLog
@@ -38,7 +39,7 @@ class RunFiles:
     def __init__(
         self,
         config: Config,
-        training: Training,
+        training: Trainer,
         evaluations: Evaluations,
         log: RewardLog,
         tensorboard: TensorBoardLog | None = None,
@@ -103,7 +104,7 @@ class RunFiles:
         except OSError as error:
             self._note_failure("the checkpoint", error)
             return
-        state = self._training.get_state()
+        state = state_of(self._training)
         run = {
             "run": self._config.run_id,
             "settings": saved_settings(self._config),

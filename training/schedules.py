@@ -65,3 +65,18 @@ def make_horizon(config: Config) -> HorizonSchedule:
         config.discount if config.discount_start is None else config.discount_start,
     )
     return HorizonSchedule(start, end, config.horizon_steps)
+
+
+def make_epsilon(config: Config) -> LinearSchedule:
+    """Returns the schedule of epsilon; with `--noisy` it is 0, as noise explores instead."""
+    if config.noisy:
+        return LinearSchedule(0.0, 0.0, config.explore_steps)
+    return LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
+
+
+def make_importance(config: Config) -> LinearSchedule:
+    """Returns the schedule of the importance exponent, Schaul et al. 2016, section 3.4.
+
+    It rises over the whole run, as what the weights make up for matters most at its end.
+    """
+    return LinearSchedule(config.importance_exponent, 1.0, config.steps)

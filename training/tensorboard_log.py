@@ -25,7 +25,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from agent import Update
 from storage.episode_log import Episode
 from storage.evaluation_log import Evaluation
-from training.trainer import Training
+from training.trainer import Trainer
 
 STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many
 # What TensorBoard has to be told of the format before anything else.
@@ -101,7 +101,7 @@ class TensorBoardLog:
         """Returns whether the run has passed a multiple of `STEPS_BETWEEN` since the last means."""
         return step // STEPS_BETWEEN > self._last_step // STEPS_BETWEEN
 
-    def add_means(self, training: Training) -> None:
+    def add_means(self, training: Trainer) -> None:
         """Adds how the run does: means of the updates since the last ones, speeds, and the rest.
 
         Speeds are those of the run with all that it does beside learning, evaluations included.

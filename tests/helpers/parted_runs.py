@@ -18,14 +18,14 @@ def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:
             if count >= gathered:
                 break
         else:
-            for episodes in training.run():
+            for episodes in training.train():
                 files.log(episodes)
                 if training.step >= steps:
                     break
         files.finish()
         # What a killed run leaves beyond its last checkpoint.
         if gathered == 10**9:
-            for episodes in training.run():
+            for episodes in training.train():
                 files.log(episodes)
                 if training.step >= steps + 400:
                     break

@@ -33,10 +33,10 @@ from training.diagnosis import (
     signs,
 )
 from training.prefetching import make_prefetcher
-from training.run import assemble, make_evaluations
+from training.restoring import set_state, state_of
+from training.run import Run, assemble, make_evaluations
 from training.run_files import RunFiles
-from training.run_loop import RunLoop
-from training.trainer import LinearSchedule, Origin, Training
+from training.trainer import Trainer
 
 UNKNOWN = "Adventure-v4"  # a game without published scores
 LIMITS = Limits()
@@ -179,16 +179,15 @@ def lines_of(learning_rate: float) -> list[str]:
     rngs = np.random.default_rng(1).spawn(3)
     environments, shape = FallingBall(config.envs, rngs[0]), (*FallingBall.frame_shape[:2], 4)
     agent = make_agent(config, shape, 3, rngs[1])
-    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
     batches = make_prefetcher(config, shape, rngs[2])
-    training = Training(config, environments, agent, batches, epsilon, Origin())
+    training = Trainer(config, environments, agent, batches)
     # All 16 games end together, every 128 steps.
     limits = Limits(step=4_000, spread=0.0, dead=1.0)
     training.diagnosis = Diagnosis(config, limits)
     for _ in training.pretrain():
         pass
     lines = []
-    for _ in training.run():
+    for _ in training.train():
         lines += training.diagnosis.news(training.step, training.phase == "exploring")
     training.close()
     return lines
@@ -222,12 +221,12 @@ def test_a_run_says_it_on_the_terminal_once(
     evaluations = make_evaluations(config, training)
     with RewardLog(config.log_path) as log, StopSignals() as stop, LiveView(config) as view:
         files = RunFiles(config, training, evaluations, log)
-        RunLoop(config, training, evaluations, files, stop, view).run()
+        Run(config, training, evaluations, files, stop, view).to_its_end()
     training.close()
     output = " ".join(capsys.readouterr().out.split())
     assert output.count("the network gives all states nearly the same values") == 1
     again = assemble(config)
-    again.set_state(training.get_state())
+    set_state(again, state_of(training))
     again.close()
     assert again.diagnosis.get_state() == training.diagnosis.get_state()
     assert again.dead_relus == training.dead_relus is not None

@@ -113,7 +113,7 @@ def test_an_evaluation_that_was_cut_short_is_made_when_the_run_goes_on(
         files = RunFiles(parted, training, evaluations, log)
         for _ in training.pretrain():
             pass
-        for episodes in training.run():
+        for episodes in training.train():
             files.log(episodes)
             if training.step == 240:
                 break

@@ -18,7 +18,7 @@ from storage.episode_log import Episode
 from tests.helpers.plays import Step, random_play, real_play
 from training.prefetching import Prefetcher, make_prefetcher
 from training.run import assemble
-from training.trainer import Training
+from training.trainer import Trainer
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])
 
@@ -271,7 +271,7 @@ def test_batches_that_are_taken_together_are_those_taken_one_by_one(in_backgroun
     together.close()
 
 
-def trained(in_background: bool, exponent: float) -> tuple[Training, list[Episode]]:
+def trained(in_background: bool, exponent: float) -> tuple[Trainer, list[Episode]]:
     """Returns a run whose memory wraps around, and its episodes but for their seconds.
 
     In the background, batches are unpacked while the agent acts and learns, and the emulators work
@@ -292,20 +292,20 @@ def trained(in_background: bool, exponent: float) -> tuple[Training, list[Episod
     )
     training = assemble(config)
     if not in_background:
-        training._batches.close()
-        rng = training._batches._rng
-        training._batches = Prefetcher(
+        training.batches.close()
+        rng = training.batches._rng
+        training.batches = Prefetcher(
             training.memory, config.batch_size, rng, 8, in_background=False
         )
-        training._environments.close()
+        training.environments.close()
         seed = np.random.SeedSequence(config.seed).spawn(3)[0]
         # Emulators that do nothing before they are waited for.
-        training._environments = make_environments(
+        training.environments = make_environments(
             config, config.envs, np.random.default_rng(seed), shown=True
         )
     for _ in training.pretrain():
         pass
-    episodes = [episode for finished in training.run() for episode in finished]
+    episodes = [episode for finished in training.train() for episode in finished]
     training.close()
     return training, [dataclasses.replace(episode, seconds=None) for episode in episodes]
 

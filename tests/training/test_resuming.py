@@ -26,7 +26,7 @@ from tests.helpers.parted_runs import go_on, interrupted
 from training.resuming import find_checkpoint
 from training.run import assemble, make_evaluations, train
 from training.run_files import RunFiles
-from training.trainer import Training
+from training.trainer import Trainer
 
 # Short games, so that some end; small networks and few updates, so that it is quick.
 SMALL: dict[str, Any] = {
@@ -95,7 +95,7 @@ def test_a_run_can_be_resumed_many_times(tmp_path: Path, whole_run: Path) -> Non
     assert_same(tmp_path, whole_run)
 
 
-def run_to(config: Config, step: int) -> Training:
+def run_to(config: Config, step: int) -> Trainer:
     """Goes on to a step and leaves a checkpoint."""
     found, _ = newest(config.checkpoint_path)
     assert found
@@ -104,7 +104,7 @@ def run_to(config: Config, step: int) -> Training:
     with RewardLog(config.log_path) as log:
         evaluations = make_evaluations(config, training, found)
         files = RunFiles(config, training, evaluations, log)
-        for episodes in training.run():
+        for episodes in training.train():
             files.log(episodes)
             if training.step >= step:
                 break
@@ -197,7 +197,7 @@ def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
     )
     training = assemble(config, frozenset({"epsilon_start", "epsilon_end", "explore_steps"}), found)
     assert training.step == 1_200
-    epsilons = [(training.step, training.epsilon) for _ in training.run()]
+    epsilons = [(training.step, training.epsilon) for _ in training.train()]
     training.close()
     for step, epsilon in epsilons:
         assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 4 - 1_200) / 300))
@@ -221,7 +221,7 @@ def test_pretraining_that_is_asked_for_is_the_networks(half: Path) -> None:
     config, _ = make_config(given(half, pretrain_transitions=160), found)
     training = assemble(config, frozenset({"pretrain_transitions"}), found)
     before = len(training.memory)
-    assert training.decides_pretraining
+    assert training.pretrain_epsilon == 0
     assert list(training.pretrain())[-1] == 160
     assert len(training.memory) == before + 160
     training.close()
@@ -382,7 +382,7 @@ def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -
     config, _ = make_config(given(half), found)
     training = assemble(config, frozenset(), found)
     assert training.lost == ["the games in progress, which these emulators play in another way"]
-    for _ in training.run():
+    for _ in training.train():
         pass
     training.close()
 

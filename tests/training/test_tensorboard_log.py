@@ -154,7 +154,7 @@ def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
         files = RunFiles(config, training, evaluations, log, tensorboard)
         for _ in training.pretrain():
             pass
-        for episodes in training.run():
+        for episodes in training.train():
             files.log(episodes)
             if training.step == 504:
                 files.finish()

@@ -22,9 +22,9 @@ from system.memory import mebibytes
 from tests.helpers.default_networks import default_network
 from tests.helpers.outcomes import assert_same
 from training.prefetching import Prefetcher, updates_in_a_call
+from training.restoring import state_of
 from training.run import assemble, train
-from training.schedules import LinearSchedule
-from training.trainer import Origin, Training
+from training.trainer import Trainer
 
 SMALL = {
     "environment": "Breakout-v0",
@@ -100,7 +100,7 @@ class Recorder(Agent):
         super().copy_to_target()
 
 
-def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
+def parts(config: Config) -> tuple[Trainer, Recorder, ReplayMemory]:
     """Returns the parts of a run, put together as `train` does."""
     environments = make_environments(
         config, config.envs, np.random.default_rng(0), shown=False, for_scores=True
@@ -113,11 +113,10 @@ def parts(config: Config) -> tuple[Training, Recorder, ReplayMemory]:
         config.memory_size, config.envs, states[:2], states[2], config.n_step, config.discount,
         frames_per_step=config.frames_per_step,
     )  # fmt: skip
-    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
     batches = Prefetcher(
         memory, config.batch_size, np.random.default_rng(2), updates_in_a_call(config)
     )
-    training = Training(config, environments, agent, batches, epsilon, Origin())
+    training = Trainer(config, environments, agent, batches)
     return training, agent, memory
 
 
@@ -126,7 +125,7 @@ def run_with(**changes: object) -> tuple:
     training, agent, memory = parts(config)
     gathered = list(training.pretrain())
     pretrain_acts = agent.acts
-    episodes = [episode for finished in training.run() for episode in finished]
+    episodes = [episode for finished in training.train() for episode in finished]
     training.close()
     return gathered, pretrain_acts, episodes, agent, memory, training
 
@@ -159,7 +158,7 @@ def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
         no_op_limit=1,
         steps=20_000,
     )
-    assert 12 <= training.episode == len(episodes) < 16
+    assert 12 <= training.episodes.number == len(episodes) < 16
     assert training.step < 20_000
     assert len(agent.updates) == 3 * (len(episodes) // 2)
     assert len(agent.copies) == len(episodes) // 4
@@ -174,7 +173,7 @@ def test_phase_is_exploring_while_epsilon_falls() -> None:
     config = Config(**{**SMALL, "steps": 2_000})
     training, *_ = parts(config)
     phases = {}
-    for _ in training.run():
+    for _ in training.train():
         phases[training.step] = training.phase
     training.close()
     assert {phase for step, phase in phases.items() if step < 1_000} == {"exploring"}
@@ -199,7 +198,7 @@ def test_a_line_for_each_episode_tells_the_phase(
 
 def test_noise_takes_epsilons_place() -> None:
     training = assemble(Config(**{**SMALL, "noisy": True, "steps": 40}))
-    epsilons = {training.epsilon for _ in training.run()}
+    epsilons = {training.epsilon for _ in training.train()}
     training.close()
     assert epsilons == {0.0}
 
@@ -254,9 +253,9 @@ def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
     seen = set()
 
     def watch() -> None:
-        seen.update(state.tobytes() for state in training._stack.states)
+        seen.update(state.tobytes() for state in training.stack.states)
 
-    for stage in (training.pretrain(), training.run()):
+    for stage in (training.pretrain(), training.train()):
         for _ in stage:
             watch()
     states = [s for b in agent.batches for s in b.s_tm1]
@@ -429,7 +428,7 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     list(training.pretrain())
     agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
     with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
-        list(training.run())
+        list(training.train())
     training.close()
 
 
@@ -448,7 +447,7 @@ def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run:
     assert not (tmp_path / "Breakout-v0_weights.h5").exists()
     assert not (tmp_path / "Breakout-v0_checkpoint").exists()
     training = assemble(config)
-    for write in (lambda: training.agent.save_weights(path), training.get_state):
+    for write in (lambda: training.agent.save_weights(path), lambda: state_of(training)):
         with pytest.raises(FloatingPointError, match="weights that are not finite"):
             write()
     training.close()

@@ -15,8 +15,7 @@ from settings.presets import PRESETS
 from system.memory import has_bfloat16
 from tests.helpers.falling_ball import BEST_SCORE, CELL, PADDLE, STAY, STEPS, FallingBall
 from training.prefetching import make_prefetcher
-from training.schedules import LinearSchedule
-from training.trainer import Origin, Training
+from training.trainer import Trainer
 
 # Small and quick: what a run on Atari does in hours, in seconds.
 SETTINGS: dict[str, Any] = {
@@ -109,9 +108,8 @@ def learnt(flags: dict[str, Any], seed: int = 1) -> float:
     environments = FallingBall(config.envs, game_rng)
     agent = make_agent(config, state_shape(config), environments.num_actions, agent_rng)
     batches = make_prefetcher(config, state_shape(config), memory_rng)
-    epsilon = LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
-    training = Training(config, environments, agent, batches, epsilon, Origin())
-    for stage in (training.pretrain(), training.run()):
+    training = Trainer(config, environments, agent, batches)
+    for stage in (training.pretrain(), training.train()):
         for _ in stage:
             pass
     training.close()

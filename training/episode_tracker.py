@@ -1,0 +1,138 @@
+"""What the log says of each episode, added up while the episodes go on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agent import Update
+from preprocessing import Step
+from storage.checkpoints import State
+from storage.episode_log import RECENT_GAMES, Episode
+
+
+class Moment(NamedTuple):
+    """Where a run is when an episode ends."""
+
+    step: int
+    frames: int
+    epsilon: float
+    seconds: float
+    dead_relus: float | None  # share, as it was measured last
+
+
+class EpisodeTracker:
+    """Follows the episodes in n environments.
+
+    Attributes:
+        number: of the next episode that ends.
+        scores: of the newest games, oldest first.
+    """
+
+    def __init__(self, action_names: Sequence[str], count: int):
+        """Takes the names of the game's actions, in order, and n."""
+        self._action_names = action_names
+        self.number = 0
+        self.scores: deque[float] = deque(maxlen=RECENT_GAMES)
+        self._rewards = np.zeros(count)
+        self._scores = np.zeros(count)
+        self._lengths = np.zeros(count, np.int64)
+        self._first_actions = np.zeros(count, np.int64)
+        self._same_action = np.zeros(count, bool)  # only the first has been taken
+        # Sums over all updates: their number, loss, accuracy, mean Q and its spread; and what they
+        # were when each environment's episode began, so that the difference is the episode's.
+        self._sums = np.zeros(5)
+        self._sums_before = np.zeros((count, 5))
+
+    def start(self) -> None:
+        """Begins an episode in every environment."""
+        for totals in (self._rewards, self._scores, self._lengths):
+            totals[:] = 0
+        self._sums_before[:] = self._sums
+
+    def add_update(self, update: Update) -> None:
+        """Adds what an update tells."""
+        self._sums += 1, update.loss, update.accuracy, update.mean_q, update.q_spread
+
+    def add_step(self, actions: np.ndarray, step: Step, moment: Moment) -> list[Episode]:
+        """Adds a step of all environments, and returns the episodes that ended with it.
+
+        Args:
+            actions: [n] int64, what was done.
+            step: what came of it.
+            moment: where the run is after it.
+        """
+        starts = self._lengths == 0
+        self._first_actions[starts] = actions[starts]
+        self._same_action |= starts
+        self._same_action &= actions == self._first_actions
+        self._rewards += step.rewards
+        self._scores += step.points
+        self._lengths += 1
+        episodes = [self._end(int(index), moment) for index in np.flatnonzero(step.ends)]
+        for totals in (self._rewards, self._scores, self._lengths):
+            totals[step.ends] = 0
+        self._sums_before[step.ends] = self._sums
+        return episodes
+
+    def _end(self, index: int, moment: Moment) -> Episode:
+        """Returns what there is to say of the episode that ended in an environment."""
+        updates, *sums = self._sums - self._sums_before[index]
+        means = (round(total / max(1, updates), 8) for total in sums)
+        loss, accuracy, mean_q, q_spread = means
+        dead_relus = moment.dead_relus
+        episode = Episode(
+            number=self.number,
+            reward=float(self._rewards[index]),
+            steps=moment.step,
+            epsilon=round(moment.epsilon, 10),
+            loss=loss,
+            accuracy=accuracy,
+            score=float(self._scores[index]),
+            length=int(self._lengths[index]),
+            mean_q=mean_q,
+            # Without an update there is none, and 0 would say that all states are alike.
+            q_spread=q_spread if updates else None,
+            dead_relus=None if dead_relus is None else round(dead_relus, 8),
+            frames=moment.frames,
+            seconds=round(moment.seconds, 1),
+            only_action=self._only_action(index),
+        )
+        self.number += 1
+        self.scores.append(float(self._scores[index]))
+        return episode
+
+    def _only_action(self, index: int) -> str | None:
+        """Returns the name of the action if an environment has seen no other in a whole game."""
+        if self._same_action[index] and self._lengths[index] > 1:
+            return self._action_names[self._first_actions[index]]
+        return None
+
+    def get_state(self) -> State:
+        """Returns all that is added up."""
+        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        return State({"episode": self.number, "scores": list(self.scores)}, arrays)
+
+    def set_state(self, state: State) -> None:
+        """Takes what `get_state` returned."""
+        self.number = state.attributes["episode"]
+        self.scores.extend(state.attributes["scores"])
+        for name, array in self._arrays.items():
+            saved = state.arrays[name]
+            # Checkpoints of version 2 have no sum of Q's spread, which is the last.
+            array[..., : saved.shape[-1]] = saved
+
+    @property
+    def _arrays(self) -> dict[str, Any]:
+        return {
+            "rewards": self._rewards,
+            "scores": self._scores,
+            "lengths": self._lengths,
+            "first actions": self._first_actions,
+            "same action": self._same_action,
+            "sums": self._sums,
+            "sums before": self._sums_before,
+        }

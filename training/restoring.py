@@ -1,0 +1,119 @@
+"""All that the rest of a run depends on: taken from a trainer, and given back to one.
+
+The replay memory is left out, as it has a file of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from storage.checkpoints import Checkpoint, State, prefixed, under
+from training.resuming import LogEnd
+from training.trainer import Trainer
+
+# What a trainer counts and notes.
+NUMBERS = (
+    "gathered",
+    "pretrain_epsilon",
+    "step",
+    "loss",
+    "dead_relus",
+    "dead_relus_step",
+    "is_playing",
+)
+
+
+def count_from(trainer: Trainer, log: LogEnd) -> None:
+    """Lets a trainer that has not run yet count on from a log."""
+    trainer.step, trainer.earlier_seconds = log.step, log.seconds
+    trainer.episodes.number = log.episodes
+    trainer.episodes.scores.extend(log.scores)
+    trainer.update_schedule.count = trainer.count
+    trainer.epsilon = trainer.epsilon_schedule(trainer.count)
+
+
+def state_of(trainer: Trainer) -> State:
+    """Returns the state of a trainer between two turns of its loop.
+
+    Raises:
+        FloatingPointError: the network has weights that are not finite.
+    """
+    of_episodes = trainer.episodes.get_state()
+    numbers = {name.replace("_", " "): getattr(trainer, name) for name in NUMBERS}
+    training = {
+        **numbers,
+        **of_episodes.attributes,
+        "explored from": trainer.epsilon_schedule.first_step,
+        "updated until": trainer.update_schedule.count,
+        "seconds": trainer.seconds,
+        "diagnosis": trainer.diagnosis.get_state(),
+    }
+    arrays = prefixed("training", {**of_episodes.arrays, "states": trainer.stack.states.copy()})
+    attributes = {"training": training, "batches": trainer.batches.get_state()}
+    for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
+        attributes[name], of_part = part.get_state()
+        arrays |= prefixed(name, of_part)
+    return State(attributes, arrays)
+
+
+def restore(trainer: Trainer, checkpoint: Checkpoint, pretrain_again: bool) -> None:
+    """Brings a trainer to where a checkpoint was taken in a run of the same settings.
+
+    The games in progress are played again up to where they were. Where the emulators play them
+    in another way, as those of another version may, new ones will be started.
+
+    Args:
+        trainer: one that has not run yet.
+        checkpoint: what to bring back.
+        pretrain_again: whether the network gathers `--pretrain` transitions once more.
+
+    Raises:
+        ArrayFileError: the checkpoint has been damaged since it was found.
+        OSError: it cannot be read.
+    """
+    set_state(trainer, checkpoint.read())
+    if checkpoint.memory_path:
+        trainer.memory.load(checkpoint.memory_path)
+    else:
+        trainer.lost.append("the replay memory, which was left out")
+    if pretrain_again or not checkpoint.memory_path:
+        trainer.gathered, trainer.pretrain_epsilon = 0, 0.0
+        if trainer.is_playing:
+            _give_up_games(trainer, "as pretraining begins with new ones")
+
+
+def set_state(trainer: Trainer, state: State) -> None:
+    """Gives a trainer what `state_of` returned."""
+    attributes, arrays = state
+    numbers, of_training = attributes["training"], under("training", arrays)
+    for name in NUMBERS:
+        # Checkpoints of version 2 have nothing of dead ReLUs.
+        setattr(trainer, name, numbers.get(name.replace("_", " "), getattr(trainer, name)))
+    trainer.earlier_seconds = numbers["seconds"]
+    if "diagnosis" in numbers:  # since version 3
+        trainer.diagnosis.set_state(numbers["diagnosis"])
+    trainer.stack.states[:] = of_training["states"]
+    trainer.episodes.set_state(State(numbers, of_training))
+    # Before version 4 nothing was due between two turns.
+    trainer.update_schedule.count = numbers.get("updated until", trainer.count)
+    explore_from(trainer, numbers["explored from"])
+    trainer.batches.set_state(attributes["batches"])
+    trainer.agent.set_state(attributes["agent"], under("agent", arrays))
+    frames = trainer.environments.set_state(
+        attributes["environments"], under("environments", arrays)
+    )
+    if trainer.is_playing and not np.array_equal(frames, trainer.stack.newest):
+        _give_up_games(trainer, "which these emulators play in another way")
+
+
+def explore_from(trainer: Trainer, count: int) -> None:
+    """Lets the schedule of exploration start at a step, or game, of the run."""
+    trainer.epsilon_schedule = replace(trainer.epsilon_schedule, first_step=count)
+    trainer.epsilon = trainer.epsilon_schedule(trainer.count)
+
+
+def _give_up_games(trainer: Trainer, why: str) -> None:
+    trainer.is_playing = False
+    trainer.lost.append(f"the games in progress, {why}")
