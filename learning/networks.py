@@ -160,7 +160,9 @@ class _Builder:
         self._seeds = itertools.count(seed)
         states = keras.Input(state_shape, dtype="uint8", name="states")
         self._inputs = {"states": states}
-        scale = 1 / 255 if options.input_scaling else 1
+        # What is divided by its deviation later on need not be scaled before, which takes time.
+        is_moot = self._homogeneous and options.normalization == "whole"
+        scale = 1 / 255 if options.input_scaling and not is_moot else 1
         self.hidden = layers.Rescaling(scale)(states)
 
     def convolution(

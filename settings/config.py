@@ -49,10 +49,10 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     envs: int = setting(
-        8, "--envs", group="environment", unit="environments", low=1, high=1024,
+        32, "--envs", group="environment", unit="environments", low=1, high=1024,
         metavar="N|auto",
-        help="environments that step together; auto has 8 on up to 4 cores, 16 on up to 8, and 32 "
-        "on more",
+        help="environments that step together; auto has 32 on up to 16 cores, and 64 on "
+        "more",
         fixed=True, auto=True,
     )  # fmt: skip
     frame_skip: int = setting(

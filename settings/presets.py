@@ -18,6 +18,7 @@ class Preset(NamedTuple):
 # What the defaults were before layers were normalised, wherever they have changed since. The papers
 # and older programs, and checkpoints that know nothing of some of it, are still meant like this.
 PLAIN: dict[str, Any] = {
+    "envs": 8,
     "no_op_limit": 30,
     "pretrain_transitions": 20_000,
     "n_step": 3,

@@ -111,7 +111,7 @@ def test_there_are_no_more_cores_than_the_container_has_time_of(tmp_path: Path) 
 
 def test_environments_grow_with_the_cores_within_bounds() -> None:
     chosen = {count: chosen_environments(count) for count in (1, 2, 3, 4, 5, 8, 9, 16, 17, 256)}
-    assert [*chosen.values()] == [8, 8, 8, 8, 16, 16, 32, 32, 32, 32]
+    assert [*chosen.values()] == [32, 32, 32, 32, 32, 32, 32, 32, 64, 64]
 
 
 @only_linux
@@ -171,8 +171,8 @@ def with_time_of_one_core(work: str, *arguments: str) -> str:
 def test_a_run_with_one_core_has_one_thread_of_each_kind_and_says_so(tmp_path: Path) -> None:
     flags = ["-m", "2000", "-pre", "64", "-st", "64", "--no-progress", "--out", str(tmp_path)]
     printed = with_time_of_one_core("import dqn_atari; dqn_atari.main(sys.argv[1:])", *flags)
-    assert "\n8 environments in 1 thread, 1 thread for the networks (of 1 core)\n" in printed
-    assert re.search(r"\n  envs +8 environments +\(auto\)\n", printed)
+    assert "\n32 environments in 1 thread, 1 thread for the networks (of 1 core)\n" in printed
+    assert re.search(r"\n  envs +32 environments +\(auto\)\n", printed)
     assert printed.splitlines().count("thread tf_Compute") == 1
 
 
