@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
 from settings.config import Config, renamed
-from settings.declaration import GROUPS, ConfigError, check_unchanged
+from settings.declaration import GROUPS, ConfigError, check_unchanged, shown
 from settings.presets import PLAIN, PRESETS
 from system.console import PROGRAM, say_error
 from system.cores import chosen_environments, share_cores, usable_cores
@@ -128,16 +128,10 @@ def _help(field: dataclasses.Field) -> str:
     text = field.metadata["help"]
     if "(default" in text:
         return text
+    default = shown(field, field.default)
     if field.metadata["auto"]:
-        default = f"{AUTO}, here {CHOSEN[field.name]()}"
-    elif isinstance(field.default, bool):
-        default = "on" if field.default else "off"
-    elif isinstance(field.default, int):
-        default = f"{field.default:,}"
-    else:
-        default = str(field.default)
-    shown = f"{default} {field.metadata['unit']}".rstrip()
-    return f"{text} (default: {shown})".replace("%", "%%")
+        default = f"{AUTO}, here {shown(field, CHOSEN[field.name]())}"
+    return f"{text} (default: {default})".replace("%", "%%")
 
 
 def make_config(

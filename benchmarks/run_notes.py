@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from system.console import counted
 from system.control_groups import lines
 from system.root import ROOT
 
@@ -50,7 +51,7 @@ def commit_of(part: Mapping[str, Any]) -> str:
 
 def cores_of(part: Mapping[str, Any]) -> str:
     """Returns how many cores a part had."""
-    return _count(part["cores"], "core")
+    return counted(part["cores"], "core")
 
 
 def others_beside(part: Mapping[str, Any]) -> str:
@@ -58,8 +59,4 @@ def others_beside(part: Mapping[str, Any]) -> str:
     others = part["jobs"] - 1
     if not others:
         return "nothing that was started with it"
-    return f"up to {_count(others, 'more such run')}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"up to {counted(others, 'more such run')}"

@@ -16,6 +16,7 @@ from atari.published_scores import published_scores
 from playing.rollouts import play_games, scoring_environments, summarised
 from preprocessing import MAX_FRAMES, AtariEnvironments, state_shape
 from settings.config import Config
+from system.console import counted
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -133,7 +134,7 @@ def _lines(
             share = published.human_normalised(score)
             columns[f"{who}*"] = {"mean": f"{score:,g}", "human-normalised": f"{share:.0%}"}
     widths = [MEASURED_WIDTH if who in results else PUBLISHED_WIDTH for who in columns]
-    games = "1 game" if config.games_to_play == 1 else f"{config.games_to_play:,} games"
+    games = counted(config.games_to_play, "game")
     lines = [f"{config.environment}: {games} each, of at most {MAX_FRAMES:,} frames"]
     if weights:
         lines.append(f"agent: {weights}, epsilon {config.eval_epsilon:g}")

@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from plotting.drawing import bucket_means, count_text, is_finite
 from plotting.log_table import LogTable, Values
+from system.console import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,14 +68,14 @@ def notes(table: LogTable) -> list[str]:
     found = []
     if table.skipped:
         number, why = table.skipped[0]
-        lines = "1 line" if len(table.skipped) == 1 else f"{len(table.skipped):,} lines"
+        lines = counted(len(table.skipped), "line")
         found.append(f"skipped {lines} of the log; the first is line {number}: {why}")
     if (runs := len(table.run_starts)) > 1:
         found.append(f"joined {runs:,} runs; their episodes and steps are counted on")
     data = columns(table)
     for name in ("rewards", "probability", "loss"):
         if odd := int(np.sum(~is_finite(data[name]))):
-            some = "1 episode" if odd == 1 else f"{odd:,} episodes"
+            some = counted(odd, "episode")
             found.append(f"left {some} without a finite value out of the plots of {name}")
     return found
 
@@ -171,7 +172,7 @@ def _draw_buckets(axes: Axes, x: Values, y: Values, size: int, in_order: bool) -
         axes.plot(xs[:full], ys[:full], marker=marker, label=label, **style)
     if part:
         start = max(0, full - 1)
-        label = f"{part:,} episode{'s' * (part > 1)}"
+        label = counted(part, "episode")
         label = f"last {label}" if full else f"only {label} (fewer than {size:,})"
         axes.plot(
             xs[start:],

@@ -24,6 +24,7 @@ from settings.declaration import GROUPS
 from settings.declaration import shown as setting_text
 from storage.episode_log import LogError, shown
 from storage.files import replacing
+from system.console import counted
 from system.errors import OneLineError
 
 CURVES = ("score", "reward", "loss", "mean-q", "q-spread", "dead-relus", "epsilon")
@@ -77,7 +78,7 @@ def write_dashboard(
 def _introduction(runs: Sequence[Run]) -> str:
     episodes = sum(len(run.table) for run in runs)
     steps = sum(run.table.counted_on["steps"][-1] for run in runs)
-    parts = [_count(len(runs), "run"), _count(episodes, "episode"), f"{steps:,.0f} steps"]
+    parts = [counted(len(runs), "run"), counted(episodes, "episode"), f"{steps:,.0f} steps"]
     seconds = np.nansum([np.nanmax(run.table.counted_on["seconds"], initial=0) for run in runs])
     if seconds:
         parts.append(f"{seconds / SECONDS_IN_AN_HOUR:,.1f} hours")
@@ -170,7 +171,7 @@ def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
         ]
         name = _name(run, runs)
         content = table(f"Scores of games without learning: {name}", heading, rows)
-        yield details(f"{name}: {_count(len(rows), 'evaluation')}", content, len(evaluated) == 1)
+        yield details(f"{name}: {counted(len(rows), 'evaluation')}", content, len(evaluated) == 1)
 
 
 def _settings(groups: Sequence[Group]) -> Iterator[str]:
@@ -238,7 +239,3 @@ def _name(run: Run, runs: Sequence[Run]) -> str:
     place = os.path.relpath(run.folder, common)
     alike = [each for each in runs if each.folder == run.folder]
     return f"run {shown(place if len(alike) == 1 else os.path.join(place, run.path.name))}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

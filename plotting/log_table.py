@@ -4,9 +4,9 @@
 
 Runs write lines that differ in little but their digits. So the lines of a piece of the log are
 reduced to what they are without them ("Episode: 0 Reward: -0.0 ..."), the strict parser of
-`reward_log` judges each of the few kinds that there are, and NumPy reads the numbers of all lines
-of a kind at once. Lines of kinds whose numbers NumPy might take for others, such as 1e-05 or nan,
-are left to the strict parser, one by one.
+`storage/episode_log.py` judges each of the few kinds that there are, and NumPy reads the numbers of
+all lines of a kind at once. Lines of kinds whose numbers NumPy might take for others, such as 1e-05
+or nan, are left to the strict parser, one by one.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Config(RunPaths):
     state_frames: str = setting(
         "skipped", "--state-frames", group="environment", choices=("skipped", "raw"),
         help="frames that make a state: one of each step, or all that the last step repeated its "
-        "action for, each as it is",
+        "action for, each as it is (--framestacksize and --frame-skip then have to be equal)",
         fixed=True,
     )  # fmt: skip
     frame_max: bool = setting(
@@ -195,7 +195,7 @@ class Config(RunPaths):
     )  # fmt: skip
     updates: int = setting(
         1, "--updates", group="learning", unit="updates", low=1, high=10**6,
-        help="updates made each time",
+        help="updates made each time that --train-every says",
     )  # fmt: skip
     learning_rate: float = setting(
         4e-4, "--learning-rate", group="learning", unit="per update", low=1e-9, high=1.0,

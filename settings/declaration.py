@@ -8,6 +8,7 @@ from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
+from system.console import counted
 from system.errors import OneLineError
 
 GROUPS = (
@@ -50,7 +51,7 @@ def setting(
         *flags: the names on the command line, shortest first.
         group: the heading of `-h` that it stands under, one of `GROUPS`.
         help: what it does, without unit and default, which are added.
-        unit: what a number counts.
+        unit: what stands behind a number: a plural, such as steps, or words such as per update.
         type: the type of the value, where the default does not tell.
         low: the lowest value allowed, in the setting's unit.
         high: the highest value allowed, in the setting's unit.
@@ -118,8 +119,11 @@ def shown(each: Any, value: Any) -> str:
         return "on" if value else "off"
     if value is None:
         return each.metadata["unset"]
+    unit = each.metadata["unit"]
+    if isinstance(value, int) and unit.endswith("s"):
+        return counted(value, unit.removesuffix("s"))
     text = f"{value:,}" if isinstance(value, int) and each.name != "seed" else str(value)
-    return f"{text} {each.metadata['unit']}".rstrip()
+    return f"{text} {unit}".rstrip()
 
 
 def as_flags(each: Any, value: Any) -> list[str]:

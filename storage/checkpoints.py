@@ -7,7 +7,7 @@
         .000009.4711/     being written by process 4711, or left by one that was killed
 
 Each is written under a hidden name, flushed, checked and then renamed: so what has a number is
-whole. Both files are those of `array_file`, with checksums.
+whole. Both files are those of `storage/arrays.py`, with checksums.
 """
 
 from __future__ import annotations

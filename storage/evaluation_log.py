@@ -15,6 +15,7 @@ from typing import Any
 
 from storage.episode_log import LogError, shown
 from storage.files import replacing
+from system.console import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Evaluation:
 
     def line(self) -> str:
         """Returns what a run says of it."""
-        parts = [f"evaluation at step {self.step:,}: mean score {self.mean:.1f} of {self.games:,}"]
-        parts[0] += " game" if self.games == 1 else " games"
+        games = counted(self.games, "game")
+        parts = [f"evaluation at step {self.step:,}: mean score {self.mean:.1f} of {games}"]
         if self.human_normalised is not None:
             parts.append(f"{self.human_normalised:.0%} of the way from random play to a person")
         if self.cut_off:

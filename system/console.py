@@ -82,6 +82,16 @@ def command(program: str, *arguments: object) -> str:
     return joined([sys.orig_argv[0], shown_path(ROOT / program), *arguments])
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with what it counts, such as "1 game" or "1,000 games".
+
+    Args:
+        number: how many.
+        noun: what one of them is called; its plural ends in s.
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def joined(words: Iterable[object]) -> str:
     """Returns words as a command, ready to be pasted."""
     return shlex.join(map(str, words))

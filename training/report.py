@@ -17,7 +17,7 @@ from playing.training_window import LiveView
 from settings.config import Config
 from settings.declaration import describe
 from storage.checkpoints import Checkpoint
-from system.console import command, folded, joined, painted
+from system.console import command, counted, folded, joined, painted
 from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes
 from training.trainer import Trainer
@@ -82,13 +82,9 @@ def _cores(config: Config) -> str:
     """Returns how the work of a run is shared out among the cores."""
     emulators, networks = emulator_threads(config.envs), network_threads(keras.backend.backend())
     return (
-        f"{_counted(config.envs, 'environment')} in {_counted(emulators, 'thread')}, "
-        f"{_counted(networks, 'thread')} for the networks (of {_counted(usable_cores(), 'core')})"
+        f"{counted(config.envs, 'environment')} in {counted(emulators, 'thread')}, "
+        f"{counted(networks, 'thread')} for the networks (of {counted(usable_cores(), 'core')})"
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def summary(config: Config, training: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
