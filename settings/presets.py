@@ -82,7 +82,7 @@ PRESETS = {
     "default": Preset("what we recommend for two cores and an evening", {}),
     "plain": Preset("what we recommended before, without normalised layers", PLAIN),
     "script": Preset(
-        "the command-line script that this program succeeds",
+        "the original command-line script",
         {
             **PLAIN,
             "environment": "Pong-v0",

@@ -1,40 +1,24 @@
-"""The README says what is so: its flags, their defaults, and the uses of the original."""
+"""The README and the documents say what is so: flags, commands, links and modules."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import Field, fields
+from dataclasses import fields
+from pathlib import Path
 from statistics import mean
 
 import pytest
 
 from dqn_atari import make_config, make_parser
 from settings.config import Config
+from settings.declaration import shown
 from storage.episode_log import read_log
 from system.root import ROOT
 
 README = (ROOT / "README.md").read_text()
-
-
-def shown_default(field: Field) -> str:
-    if field.name == "seed":
-        return "drawn"
-    if field.metadata["auto"]:
-        return "auto"
-    if isinstance(field.default, bool):
-        return "on" if field.default else "off"
-    if field.default is None:
-        return field.metadata["unset"]
-    return f"{field.default:,}" if isinstance(field.default, int) else str(field.default)
-
-
-@pytest.mark.parametrize("field", fields(Config), ids=lambda field: field.name)
-def test_every_flag_stands_in_the_table_with_its_default(field: Field) -> None:
-    flag = re.escape(field.metadata["flags"][-1])
-    rows = re.findall(rf"^\| [^|]*`{flag}`[^|]*\|[^|]+\| ([^|]+) \| [^|]+ \|$", README, re.M)
-    assert len(rows) == 1
-    assert rows[0].removesuffix(f" {field.metadata['unit']}") == shown_default(field)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROOMS = sorted({path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"})
 
 
 @pytest.mark.parametrize(
@@ -61,10 +45,53 @@ def test_every_command_in_it_can_be_parsed() -> None:
             make_config(vars(make_parser().parse_args(arguments)))
 
 
-def test_every_file_it_links_to_is_there() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs" / "theory.md", ROOT / "CONTRIBUTING.md"):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def slug(heading: str) -> str:
+    """Returns the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^):]+)\)", page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in map(slug, re.findall(r"^#+ (.*)$", target.read_text(), re.M)), link
+
+
+def test_it_is_short_and_links_to_every_document() -> None:
+    assert len(README.splitlines()) < 250
+    links = re.findall(r"\]\(([^)#:]+)", README[README.index("## All documents") :])
+    assert {ROOT / link for link in links} - {ROOT / "LICENSE"} == {*PAGES} - {ROOT / "README.md"}
+
+
+def test_flags_that_matter_have_their_defaults() -> None:
+    table = README[README.index("## The ten flags") : README.index("## What a run writes")]
+    rows = re.findall(r"^\| `(-[^|]*)` \| ([^|]+) \|", table, re.M)
+    settings = {each.metadata["flags"][-1]: each for each in fields(Config)}
+    settings |= {each.metadata["flags"][0]: each for each in fields(Config)}
+    assert len(rows) == 10
+    for flags, default in rows:
+        name = flags.split("`")[-1]
+        if name not in ("--preset", "--seed"):
+            each = settings[name]
+            expected = shown(each, each.default).removesuffix(each.metadata["unit"]).strip()
+            assert default.strip("`") == expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_that_are_named_are_there(page: Path) -> None:
+    rooms = "|".join([*ROOMS, "benchmarks", "docs", "tests"])
+    for name in re.findall(rf"(?<![\w/])(?:{rooms})/[\w/]+\.py", page.read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_map_of_the_code_has_every_module() -> None:
+    text = (ROOT / "docs" / "code.md").read_text()
+    modules = [*ROOT.glob("*.py"), *(path for room in ROOMS for path in (ROOT / room).glob("*.py"))]
+    names = [str(path.relative_to(ROOT)) for path in modules if path.name != "__init__.py"]
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_scores_it_tells_are_those_of_the_log() -> None:
