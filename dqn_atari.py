@@ -39,8 +39,8 @@ CHOSEN: dict[str, Callable[[], Any]] = {
     "precision": chosen_precision,
 }
 DEFAULTS = {
-    each.name: AUTO if each.metadata["auto"] else each.default
-    for each in dataclasses.fields(Config)
+    field.name: AUTO if field.metadata["auto"] else field.default
+    for field in dataclasses.fields(Config)
 }
 EPSILON = {"epsilon_start", "epsilon_end"}
 PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
@@ -56,7 +56,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 class ListPresets(argparse.Action):
-    """Prints what presets there are, a line each, and ends the program."""
+    """Prints the presets, a line each, and ends the program."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         """Ends the program with status 0."""
@@ -183,7 +183,7 @@ def _saved(checkpoint: Checkpoint | None, note: Note | None) -> tuple[dict[str, 
 
 
 def _changed(given: dict[str, Any], checkpoint: Checkpoint | None) -> frozenset[str]:
-    """Returns the names of settings that are given and that the checkpoint, if any, has not so.
+    """Returns the names of settings that are given and that differ in the checkpoint, if any.
 
     So the command that started a run, or a new schedule in it, can be given again to go on with it.
     """
@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the output has gone; there is nobody to tell.
+        # The reader of the output has gone: there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

@@ -100,18 +100,18 @@ def signs(
         limits: the other limits.
     """
     better = random is not None and is_better(level, random, limits.errors)
-    found = []
+    shown = []
     if spread is not None and spread < smallest_spread:
-        found.append(SPREAD)
+        shown.append(SPREAD)
     if dead is not None and dead > limits.dead and not better:
-        found.append(DEAD)
-    if random is not None and not better and not found:
-        found.append(SCORE)
-    return found
+        shown.append(DEAD)
+    if random is not None and not better and not shown:
+        shown.append(SCORE)
+    return shown
 
 
 class Diagnosis:
-    """Takes in the games of a run, and says each sign once, with what to try."""
+    """Judges a run by its games, and says each sign once, with what to try."""
 
     def __init__(self, config: Config, limits: Limits = Limits()):
         """Takes the settings of the run."""
@@ -148,8 +148,8 @@ class Diagnosis:
         level = level_of(self._scores)
         random = random_level(self._config.environment, self._first_scores, limits)
         spread = float(np.mean(self._spreads)) if len(self._spreads) == limits.games else None
-        found = signs(level, random, spread, self._dead, self._smallest_spread, limits)
-        new = [sign for sign in found if sign not in self._said]
+        shown = signs(level, random, spread, self._dead, self._smallest_spread, limits)
+        new = [sign for sign in shown if sign not in self._said]
         self._said += new
         return [f"after {step:,} steps {self._line(sign, level, random, spread)}" for sign in new]
 

@@ -1,4 +1,4 @@
-"""What a run prints: its settings at the start; at the end what it came to, and what can follow."""
+"""What a run prints: its settings at the start; at the end its results, and what can follow."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def introduction(
     ]
     if not config.replay_checkpoint:
         lines.append(
-            "checkpoints leave out the replay memory: whoever goes on from one gathers "
-            f"{training.pretrain_steps:,} transitions anew, and gets another run than this one"
+            "checkpoints leave out the replay memory: a run that goes on from one gathers "
+            f"{training.pretrain_steps:,} transitions anew, and takes another course than this one"
         )
     if view := LiveView.instructions():
         lines.append(view)
@@ -88,8 +88,8 @@ def _cores(config: Config) -> str:
 
 
 def summary(config: Config, training: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
-    """Returns what a run ends with: what it came to, where its files are, and what to do next."""
-    parts = {
+    """Returns what a run ends with: its results, its files, and what to do next."""
+    sections = {
         f"{config.environment}, {'done' if training.is_over else 'stopped'}": _results(
             config, training, evaluations
         ),
@@ -97,14 +97,14 @@ def summary(config: Config, training: Trainer, evaluations: Evaluations, stream:
         "next": _commands(config, training),
     }
     lines = []
-    for heading, rows in parts.items():
+    for heading, rows in sections.items():
         lines += ["", painted(heading, "heading", stream)]
         lines += [f"  {name:<{NAME_WIDTH}} {value}" for name, value in rows.items()]
     return "\n".join(lines)
 
 
 def _results(config: Config, training: Trainer, evaluations: Evaluations) -> dict[str, str]:
-    """Returns what a run came to, by names."""
+    """Returns the results of a run, by names."""
     rows = {
         "steps": f"{training.step:,} of {config.steps:,}",
         "episodes": f"{training.episodes.number:,}",

@@ -44,24 +44,24 @@ def find_checkpoint(given: dict[str, Any]) -> Checkpoint | None:
     is_training, weights = _is_training(given), _weights(given)
     # A run cannot go on as it was from the best of its weights, but they are played with as it was.
     endings = [WEIGHTS_ENDING] if is_training else [BEST_WEIGHTS_ENDING, WEIGHTS_ENDING]
-    ending = next((each for each in endings if weights.name.endswith(each)), None)
+    ending = next((known for known in endings if weights.name.endswith(known)), None)
     if not ending or given.get("weights_only"):
         return None
     folder = weights.with_name(weights.name.removesuffix(ending) + CHECKPOINT_ENDING)
-    found, problems = newest(folder, with_memory=is_training)
-    if not found:
+    checkpoint, problems = newest(folder, with_memory=is_training)
+    if not checkpoint:
         return None
     # What --json prints is to be nothing else.
     stream = sys.stderr if given.get("json_output") else sys.stdout
     try:
-        if weights.exists() and run_of(weights) != found.attributes["run"]:
+        if weights.exists() and run_of(weights) != checkpoint.attributes["run"]:
             print(f"{folder} is of another run than {weights}, which is taken alone", file=stream)
             return None
     except WeightsError as error:
         problems.append(str(error))
     for problem in problems:
-        print(f"{problem}: going on from {found.path}", file=stream)
-    return found
+        print(f"{problem}: going on from {checkpoint.path}", file=stream)
+    return checkpoint
 
 
 def find_note(given: dict[str, Any]) -> Note | None:

@@ -46,7 +46,7 @@ def train(
 
     Args:
         config: the settings of the run.
-        changed: names of settings that the command line gives, and the checkpoint has not so.
+        changed: names of settings that the command line gives and that differ in the checkpoint.
             Beside `continue_from`, those of `SCHEDULE` let exploration start anew, and
             "pretrain_transitions" pretraining as well.
         origins: where settings that are no defaults came from, by their names.
@@ -135,7 +135,10 @@ def make_evaluations(
 def make_tensorboard_log(
     config: Config, trainer: Trainer, checkpoint: Checkpoint | None = None
 ) -> TensorBoardLog | None:
-    """Returns the curves of a run for TensorBoard, if they are asked for; they see each update."""
+    """Returns the curves of a run for TensorBoard, if they are asked for.
+
+    It sees each update.
+    """
     if not config.tensorboard:
         return None
     # It need not be there where it is not asked for.

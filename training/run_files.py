@@ -197,7 +197,7 @@ class RunFiles:
 def saved_settings(config: Config) -> dict[str, object]:
     """Returns the settings that a run goes on with, by their names."""
     return {
-        each.name: getattr(config, each.name)
-        for each in dataclasses.fields(config)
-        if each.metadata["group"] != "watching" and each.name not in NOT_SAVED
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.metadata["group"] != "watching" and field.name not in NOT_SAVED
     }

@@ -64,7 +64,7 @@ class TensorBoardLog:
         self._add_settings(settings, step)
 
     def note_update(self, update: Update) -> None:
-        """Takes in what an update found."""
+        """Adds what an update tells."""
         self._updates += 1
         td_error = float(update.td_errors.mean())
         figures = update.loss, update.mean_q, update.q_spread, td_error, update.gradient_norm
