@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from dqn_atari import main, make_config
-from settings.config import Config, ConfigError
-from settings.declaration import as_flags
+from settings.config import FORMER_NAMES, Config
+from settings.declaration import ConfigError, as_flags
 from settings.presets import PLAIN
 from storage import checkpoints as checkpoints
 from storage.arrays import ArrayFile, save
-from storage.checkpoints import Checkpoint, CheckpointError, newest
+from storage.checkpoints import VERSION, Checkpoint, CheckpointError, newest
 from storage.episode_log import RewardLog, cut_back, read_log
 from system.cores import chosen_environments
 from tests.helpers.outcomes import assert_same, outcome
@@ -335,13 +335,18 @@ def test_any_damaged_byte_of_a_checkpoint_is_found(half: Path) -> None:
     assert newest(folder)[0]
 
 
-@pytest.mark.parametrize(("oldest", "newest"), [(1, 2), (4, 5)])
+@pytest.mark.parametrize(
+    ("oldest", "newest"),
+    [(1, checkpoints.VERSION - 1), (checkpoints.VERSION + 1, checkpoints.VERSION + 2)],
+)
 def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
     half: Path, monkeypatch: pytest.MonkeyPatch, oldest: int, newest: int
 ) -> None:
     monkeypatch.setattr(checkpoints, "VERSION", newest)
     monkeypatch.setattr(checkpoints, "OLDEST_VERSION", oldest)
-    expected = rf"000002 is of format version 3, and only versions {oldest} to {newest} can be read"
+    expected = (
+        rf"is of format version {VERSION}, and only versions {oldest} to {newest} can be read"
+    )
     with pytest.raises(CheckpointError, match=expected):
         find_checkpoint(given(half))
 
@@ -362,6 +367,9 @@ def test_a_checkpoint_of_version_2_goes_on_with_what_the_settings_were_then(tmp_
     newer = {"n_step_start", "discount_start", "hidden_biases", "initializer", "value_scale"}
     for name in newer:
         del attributes["settings"][name]
+    for former, name in FORMER_NAMES.items():
+        if name in attributes["settings"]:
+            attributes["settings"][former] = attributes["settings"].pop(name)
     for name in ("sums", "sums before"):
         arrays[f"training/{name}"] = arrays[f"training/{name}"][..., :4]
     save(file, "run", attributes, arrays)
