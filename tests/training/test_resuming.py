@@ -345,7 +345,7 @@ def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
     monkeypatch.setattr(checkpoints, "VERSION", newest)
     monkeypatch.setattr(checkpoints, "OLDEST_VERSION", oldest)
     expected = (
-        rf"is of format version {VERSION}, and only versions {oldest} to {newest} can be read"
+        rf"of format version {VERSION}, and only versions {oldest} to {newest} can be read"
     )
     with pytest.raises(CheckpointError, match=expected):
         find_checkpoint(given(half))
