@@ -8,7 +8,8 @@ from itertools import islice
 import numpy as np
 
 from atari.emulators import SAME_SEED, GymnasiumEmulators
-from preprocessing import History, game_of
+from atari.histories import History
+from preprocessing import game_of
 from settings.config import Config
 
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import Agent
+from atari.histories import History
 from atari.published_scores import published_scores
-from preprocessing import AtariEnvironments, FrameStack, History, Step, make_environments
+from preprocessing import AtariEnvironments, FrameStack, Step, make_environments
 from settings.config import Config
 from storage.evaluation_log import Evaluation
 

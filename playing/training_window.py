@@ -9,9 +9,9 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
+from atari.histories import History
 from playing.mirrored_game import FollowedGame
 from playing.window import Window
-from preprocessing import History
 from settings.config import Config
 from system.console import warn
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent import Agent, Update
-from preprocessing import AtariEnvironments, FrameStack, History, Step
+from atari.histories import History
+from preprocessing import AtariEnvironments, FrameStack, Step
 from settings.config import Config
 from storage.checkpoints import State, prefixed, under
 from storage.episode_log import Episode
@@ -223,12 +224,10 @@ class Training:
             # In version 2 there is no sum of Q's spread, which is the last.
             array[..., : saved.shape[-1]] = saved
         self._batches.set_state(attributes["batches"])
-        self.agent.set_state(attributes["agent"], under("agent", arrays))
-        frames = self._environments.set_state(
-            attributes["environments"], under("environments", arrays)
-        )
+        for name, part in (("agent", self.agent), ("environments", self._environments)):
+            part.set_state(State(attributes[name], under(name, arrays)))
         self._is_playing = numbers["is playing"]
-        if self._is_playing and not np.array_equal(frames, self._stack.newest):
+        if self._is_playing and not np.array_equal(self._environments.frames, self._stack.newest):
             self._give_up_games("which these emulators play in another way")
 
     def explore_anew(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from agent import make_agent
+from atari.histories import History
 from dqn_atari import main
 from playing.mirrored_game import pictures_of
 from playing.pictures import ACTIONS_WIDTH, LINE, MARGIN, Insight, game_picture, insight_picture
@@ -21,7 +22,7 @@ from playing.recording import Recording
 from playing.rollouts import play_games
 from playing.spectator import Spectator
 from playing.watch import play
-from preprocessing import FrameStack, History, make_environments
+from preprocessing import FrameStack, make_environments
 from settings.config import Config
 from storage import weights as weights_file
 from tests.helpers.default_networks import default_network
