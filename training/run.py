@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent import make_agent
-from playing.rollouts import Evaluations
 from playing.training_window import LiveView
 from preprocessing import make_environments, state_shape
 from settings.config import Config
 from settings.declaration import ConfigError, shown_by_flag
-from storage.checkpoints import Checkpoint
+from storage.checkpoints import Checkpoint, State
 from storage.episode_log import RewardLog, cut_back, read_log
 from storage.evaluation_log import read_evaluations, write_evaluations
 from storage.files import check_folder, locked
 from system.console import StopSignals, warn
+from training.evaluations import Evaluations
 from training.prefetching import make_prefetcher
 from training.report import introduction, summary
 from training.run_files import RunFiles
@@ -134,7 +134,7 @@ def make_evaluations(
     earlier = read_evaluations(path) if is_of_this_run else ()
     evaluations = Evaluations(config, training.agent, training.step, earlier)
     if checkpoint:
-        evaluations.set_state(checkpoint.attributes["evaluations"])
+        evaluations.set_state(State(checkpoint.attributes["evaluations"], {}))
         if not _is_in_its_folder(config, checkpoint):
             # As its log, those of another folder stay there, with the best weights.
             evaluations.all.clear()

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 
 from atari.emulators import EmulatorError
-from playing.rollouts import Evaluations
 from playing.training_window import LiveView
 from settings.config import Config
 from storage.episode_log import Episode
 from system.console import Progress, StopSignals
 from system.memory import mebibytes
+from training.evaluations import Evaluations
 from training.run_files import RunFiles
 from training.trainer import Training
 

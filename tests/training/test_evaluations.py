@@ -16,11 +16,11 @@ from atari.games import find_game
 from atari.published_scores import published_scores
 from dqn_atari import main
 from playing.mirrored_game import pictures_of
-from playing.rollouts import Evaluations
 from settings.config import Config
 from storage.episode_log import RewardLog
 from storage.evaluation_log import Evaluation, read_evaluations
 from tests.helpers.outcomes import assert_same, weights_in
+from training.evaluations import Evaluations
 from training.run import assemble, make_evaluations, train
 from training.run_files import RunFiles
 
