@@ -429,6 +429,8 @@ def program(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("program")
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
+    for path in ROOT.glob("*/__init__.py"):
+        shutil.copytree(path.parent, folder / path.parent.name)
     shutil.copytree(made / "agents", folder / "res" / "agents")
     shutil.copy(ROOT / "res" / "published_scores.csv", folder / "res")
     return folder / "dqn_atari.py"
