@@ -1,9 +1,9 @@
-"""The agent: an online and a target network, acting by the first and learning from both."""
+"""The agent: acts by an online network, and learns with the help of a target network."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,18 +23,19 @@ from replay.device_frames import DeviceFrames, has_gpu
 from settings.config import Config
 from settings.declaration import ConfigError
 from storage import weights
+from storage.checkpoints import State
 from system.memory import has_bfloat16
 
 
 class Update(NamedTuple):
-    """What one update of the online network found in its batch."""
+    """The figures of one update of the online network."""
 
     loss: float
-    accuracy: float  # share of states whose greedy action the target leaves as it is
-    mean_q: float  # mean value that the online network gave to the actions taken
-    q_spread: float  # deviation of its values over the states, mean of all actions
+    accuracy: float  # share of states whose greedy action stays the same with the target's value
+    mean_q: float  # mean Q value of the actions taken, by the online network
+    q_spread: float  # standard deviation of its Q values over the states, mean of all actions
     td_errors: np.ndarray  # [B] float32, absolute
-    gradient_norm: float  # of all gradients together, before any are shortened
+    gradient_norm: float  # of all gradients together, before clipping
 
 
 class Agent:
@@ -59,12 +60,12 @@ class Agent:
             state_shape: (height, width, frames) of a uint8 state.
             num_actions: A.
             network: makes a network, as those of `networks.NETWORKS` do.
-            options: of the network.
+            options: the network's options.
             algorithm: what is learnt.
             optimizer: makes the updates.
-            batch_size: B, transitions in each update.
-            rng: draws the first weights, the random actions and the seeds of noise.
-            precision: that the networks compute in; see `networks.computing_in`.
+            batch_size: B, transitions in an update.
+            rng: draws the initial weights, the random actions and the seeds of noise.
+            precision: the precision of the networks; see `networks.computing_in`.
         """
         seed = int(rng.integers(2**31 - 100))
         with computing_in(precision):
@@ -75,7 +76,7 @@ class Agent:
         self._batch_size = batch_size
         self._learner = Learner(self.online, self._target, algorithm, seed)
         self._optimizer = optimizer
-        # So that what it holds is there before the first update.
+        # Makes its variables before the first update.
         optimizer.build(self._learner.trainable_variables)
         self._updates = compiled_updates(self._learner, optimizer)
         self._greedy = Actor(self.online, algorithm.distribution, seed, noisy=False)
@@ -89,7 +90,7 @@ class Agent:
             self._dead_relus = compiled_dead_relus(DeadReLUs(self.online))
 
     def values(self, states: np.ndarray) -> np.ndarray:
-        """Returns the online network's values, [n, A] float32, of states, [n, H, W, k] uint8."""
+        """Returns the online network's Q values, [n, A] float32, of states, [n, H, W, k] uint8."""
         return self._greedy_values(states)
 
     def act(
@@ -103,9 +104,9 @@ class Agent:
 
         Args:
             states: [n, H, W, k] uint8.
-            epsilon: probability.
-            explore: whether a noisy network is to be noisy.
-            rng: draws the random actions; by default the agent's own generator.
+            epsilon: probability of a random action.
+            explore: whether the noise of a noisy network is on.
+            rng: draws the random actions; None for the agent's own generator.
 
         Returns:
             [n] int64.
@@ -177,8 +178,8 @@ class Agent:
         """Makes the target network equal to the online one."""
         self._target.set_weights(self.online.get_weights())
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Returns all that acting and learning depend on: numbers, and copies of arrays.
+    def get_state(self) -> State:
+        """Returns what acting and learning depend on, with copies of arrays.
 
         Raises:
             FloatingPointError: the network has diverged: not all of it is finite.
@@ -188,13 +189,13 @@ class Agent:
             for number, variable in enumerate(self._variables)
         }
         _check_finite(arrays.values())
-        return {"random generator": self._rng.bit_generator.state}, arrays
+        return State({"random generator": self._rng.bit_generator.state}, arrays)
 
-    def set_state(self, numbers: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Takes what `get_state` returned in an agent made of the same settings."""
-        self._rng.bit_generator.state = numbers["random generator"]
+    def set_state(self, state: State) -> None:
+        """Takes what `get_state` of an agent of the same settings returned."""
+        self._rng.bit_generator.state = state.attributes["random generator"]
         for number, variable in enumerate(self._variables):
-            variable.assign(arrays[str(number)])
+            variable.assign(state.arrays[str(number)])
 
     @property
     def _variables(self) -> list[Any]:
@@ -203,8 +204,8 @@ class Agent:
         return [
             *self.online.weights,
             *self._target.weights,
-            # The step size is a setting, and may change within a run.
-            *(each for each in optimizer.variables if each is not optimizer.learning_rate),
+            # The learning rate is a setting, which may change when a run is resumed.
+            *(v for v in optimizer.variables if v is not optimizer.learning_rate),
             self._learner.random.state,
             self._explorer.random.state,
         ]
@@ -214,7 +215,7 @@ class Agent:
 
         Args:
             path: the file.
-            run: what tells the files of a run from those of others.
+            run: identifies the files of one run.
 
         Raises:
             FloatingPointError: the network has diverged: not all of them are finite.
@@ -234,15 +235,15 @@ class Agent:
             channels_first: whether its network has the channels first; see `weights.load`.
 
         Raises:
-            WeightsError: the file is missing, damaged, none of these, of a newer format version,
-                or of another shape.
+            WeightsError: the file is missing, damaged, in another format, of a newer version of the
+                format, or of a network of another shape.
         """
         weights.load(path, self.online, channels_first)
         self.copy_to_target()
 
 
 def _check_finite(arrays: Iterable[np.ndarray]) -> None:
-    """Raises FloatingPointError where an array has an element that is not finite."""
+    """Raises FloatingPointError if an element of an array is not finite."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise FloatingPointError("the network has weights that are not finite")
 
@@ -253,10 +254,16 @@ def make_agent(
     num_actions: int,
     rng: np.random.Generator,
 ) -> Agent:
-    """Returns the agent that the settings describe, for such states and so many actions.
+    """Returns the agent that the settings describe.
+
+    Args:
+        config: the settings.
+        state_shape: (height, width, frames) of a uint8 state.
+        num_actions: A.
+        rng: draws the initial weights, the random actions and the seeds of noise.
 
     Raises:
-        ConfigError: the machine cannot compute in the precision that is asked for.
+        ConfigError: the machine cannot compute in the precision of the settings.
     """
     if config.precision == "bfloat16" and not (has_bfloat16() or has_gpu()):
         raise ConfigError(
@@ -283,7 +290,7 @@ def make_agent(
 
 
 def network_options(config: Config) -> NetworkOptions:
-    """Returns what the settings choose about the network."""
+    """Returns the options of the network that the settings choose."""
     return NetworkOptions(
         outputs=1 if config.distribution == "none" else config.atoms,
         fractions=config.distribution == "iqn",
@@ -300,7 +307,7 @@ def network_options(config: Config) -> NetworkOptions:
 
 
 def make_distribution(config: Config) -> Distribution:
-    """Returns what the settings have the network give for each action."""
+    """Returns the kind of distribution that the network gives for each action."""
     if config.distribution == "c51":
         bounds = -config.value_range, config.value_range
         return Categorical(np.linspace(*bounds, config.atoms, dtype=np.float32))

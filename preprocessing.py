@@ -1,9 +1,9 @@
-"""From the settings to n environments that give frames and rewards, and from frames to states.
+"""Environments that give frames and rewards of a game, and states made of the frames.
 
     id ──► Game ──► emulators (C++, or Gymnasium's where the game is shown) ──► AtariEnvironments
 
-What the agent learns from (clipped rewards, penalties, ends) is made here, above the emulators, so
-that it is the same on both.
+Clipped rewards, penalties and ends of episodes are made here, above the emulators, so that they are
+the same with both kinds.
 """
 
 from __future__ import annotations
@@ -13,49 +13,41 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from atari.emulators import (
-    SAME_SEED,
-    Emulators,
-    GymnasiumEmulators,
-    VectorEmulators,
-    frame_shape,
-)
+from atari.emulators import SAME_SEED, Emulators, GymnasiumEmulators, VectorEmulators
 from atari.games import Game, find_game
+from atari.histories import Histories, History
+from atari.screens import frame_shape
 from settings.config import Config
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
-SEED_STEPS = 1_000  # after which an emulator is given a new seed, at the next end of an episode
+SEED_STEPS = 1_000  # after so many, an emulator gets a new seed when its episode ends
 
 
 class Step(NamedTuple):
-    """What one step of n environments gives. `frames` are those to act on next."""
+    """What one step of n environments gives."""
 
-    # [n, H, W, p] uint8, p of each environment; where the episode ended, the first of the next one.
+    # [n, H, W, p] uint8, the frames to act on next: where an episode ended, the first of the next.
     frames: np.ndarray
     rewards: np.ndarray  # [n] float32, clipped, penalties added
     points: np.ndarray  # [n] float32, the game's own
-    terminals: np.ndarray  # [n] bool, nothing that comes after counts for the return
-    ends: np.ndarray  # [n] bool, the episode is over: game over, time limit or too many no-ops
-
-
-class History(NamedTuple):
-    """All that was done with an emulator since it was given its seed, which is its state."""
-
-    seed: int
-    actions: np.ndarray  # [T] uint8
-    starts: np.ndarray  # [T + 1] bool, whether a game was started before an action, or after all
-
-    def until(self, step: int) -> History:
-        """Returns it as it was after so many steps."""
-        return History(self.seed, self.actions[:step], self.starts[: step + 1])
+    terminals: np.ndarray  # [n] bool, the return ends here
+    ends: np.ndarray  # [n] bool, the episode ends here: game over, time limit or too many no-ops
 
 
 class AtariEnvironments:
-    """n environments that step together, and start anew by themselves when an episode ends.
+    """n environments that step together. Where an episode ends, the next one starts by itself.
 
-    All randomness comes from `rng`: it draws a seed for each emulator, and a seed with all that was
-    done since is the state of an emulator. A new seed takes ten times as long as a new game with
-    the same one, so a seed lasts for `SEED_STEPS`, and then to the end of the episode.
+    All randomness comes from `rng`, which draws the seeds of the emulators. To start a game with a
+    new seed takes ten times as long as with the same seed, so a seed is kept for `SEED_STEPS`, and
+    then to the end of the episode.
+
+    Attributes:
+        count: n.
+        action_names: the name of each action.
+        num_actions: how many there are.
+        frame_shape: (height, width, p) of the frames of a step of one environment.
+        frames: [n, H, W, p] uint8, the newest frames; no step changes them.
+        shown: whether `picture` and `last_picture` can be used.
     """
 
     def __init__(
@@ -74,24 +66,24 @@ class AtariEnvironments:
         no_op_limit: int = 0,
         shown: bool = False,
     ):
-        """Makes the environments; `reset` has to come before the first step.
+        """Makes the environments. `reset` or `set_state` has to come before the first step.
 
         Args:
-            game: what to play.
+            game: the game.
             count: n.
-            rng: draws the seeds of the episodes.
-            frame_skip: emulator frames for each step.
+            rng: draws the seeds of the emulators.
+            frame_skip: emulator frames in a step.
             screen: "resize", "crop" or "square".
-            frame_max: whether a frame is the maximum of the last two of the emulator or the last.
-            raw: whether a step gives all the emulator's frames, as they are, and not one.
-            reward_clip: what a reward is: "sign" (that of the points), "none" (the points) or a
-                number (the points, clipped to that and its negative).
-            life_loss: what a lost life is: "none", "terminal" (the return ends, the game goes on)
-                or "penalty" (`life_penalty` off the reward).
-            life_penalty: what a lost life then costs.
-            no_op_limit: no-op steps allowed at the start of an episode or a life; one more gives a
+            frame_max: whether a frame is the maximum of the last two screens, or the last screen.
+            raw: whether a step gives a frame of each of its screens, and not one frame.
+            reward_clip: how a reward is made of the points: "sign" (their sign), "none" (the points
+                themselves) or a number (the points, clipped to that number and its negative).
+            life_loss: what a lost life does: "none", "terminal" (the return ends, the game goes on)
+                or "penalty" (subtracts `life_penalty` from the reward).
+            life_penalty: the penalty of a lost life.
+            no_op_limit: no-op steps allowed at the start of an episode or a life. One more gives a
                 reward of -1 and ends the episode. 0 allows any number.
-            shown: whether `picture` is wanted, which takes slower emulators.
+            shown: whether to use the slower emulators, which have pictures.
         """
         emulators = GymnasiumEmulators if shown else VectorEmulators
         self._emulators: Emulators = emulators(game, count, frame_skip, screen, frame_max, raw)
@@ -102,53 +94,57 @@ class AtariEnvironments:
         self._max_steps = -(-MAX_FRAMES // frame_skip)
         self.action_names = self._emulators.actions
         self.num_actions = len(self.action_names)
-        # Some games have no such action; then -1, which no action is.
+        # -1 is no action: some games have no NOOP.
         names = self.action_names
         self._no_op = names.index("NOOP") if "NOOP" in names else -1
         self.count = count
-        # (height, width, p) of what each environment gives at each step.
         self.frame_shape = (*frame_shape(screen), frame_skip if raw else 1)
+        self.frames = np.zeros((count, *self.frame_shape), np.uint8)
+        self.shown = shown
         self._lives = np.zeros(count, np.int32)
         self._lengths = np.zeros(count, np.int64)
         self._no_ops = np.zeros(count, np.int64)
         self._round_starts = np.ones(count, bool)
-        # Where a step is made of several of the emulators', these go on by themselves after the end
-        # of a game, and each kind in its own way: only a seed makes them alike again.
+        # With raw frames each kind of emulator goes on in its own way after the end of a game. Only
+        # a seed makes both alike again.
         self._seed_steps = 0 if raw else SEED_STEPS
-        # What was done since the seed; for environment i at its age a, in row a.
-        self._seeds = np.zeros(count, np.int64)
-        self._ages = np.zeros(count, np.int64)
-        most = self._seed_steps + self._max_steps
-        self._actions = np.zeros((most, count), np.uint8)
-        self._starts = np.zeros((most + 1, count), bool)
-        self._shown = shown
+        self._histories = Histories(count, self._seed_steps + self._max_steps)
+        self._sent = np.zeros(count, np.int64)  # the actions of the step in progress
         self._last_picture: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
-        """Starts an episode in every environment; returns its first frames, [n, H, W, p] uint8."""
+        """Starts an episode in every environment and returns its first frames.
+
+        Returns:
+            [n, H, W, p] uint8.
+        """
         everywhere = np.ones(self.count, bool)
-        return self._start(everywhere, everywhere)
+        self.frames = self._start(everywhere, everywhere)
+        return self.frames
 
     def step(self, actions: np.ndarray) -> Step:
-        """Takes one step in every environment; see `send`."""
+        """Takes one step in every environment.
+
+        Args:
+            actions: [n] int, indices into `action_names`.
+        """
         self.send(actions)
         return self.receive()
 
     def send(self, actions: np.ndarray) -> None:
-        """Begins to take one step in every environment, in threads of the emulators.
+        """Starts a step in every environment, in threads of the emulators.
 
         Args:
-            actions: [n] int, indices into the game's actions.
+            actions: [n] int, indices into `action_names`.
         """
-        self._actions[self._ages, np.arange(self.count)] = actions
+        self._sent[:] = actions
         self._emulators.send(actions)
 
     def receive(self) -> Step:
-        """Waits for the step that was begun; returns what came of it."""
-        actions = self._actions[self._ages, np.arange(self.count)]
+        """Waits for the step that was started and returns what it gave."""
         emulation = self._emulators.receive()
+        self._histories.step(self._sent)
         self._lengths += 1
-        self._ages += 1
         rewards = clipped(emulation.points, self._reward_clip)
         lost = emulation.lives < self._lives
         self._lives = emulation.lives.copy()
@@ -157,72 +153,53 @@ class AtariEnvironments:
             rewards -= self._life_penalty * lost
         elif self._life_loss == "terminal":
             terminals |= lost
-        stalled = self._count_no_ops(actions, lost)
+        stalled = self._count_no_ops(self._sent, lost)
         rewards -= stalled
         terminals |= stalled
         ends = emulation.over | stalled | (self._lengths >= self._max_steps)
-        if self._shown and ends[0]:
+        if self.shown and ends[0]:
             self._last_picture = self.picture()
-        frames = emulation.frames
+        self.frames = emulation.frames
         if ends.any():
-            frames = self._start(ends, ends & (self._ages >= self._seed_steps))
-        return Step(frames, rewards, emulation.points, terminals, ends)
+            self.frames = self._start(ends, ends & (self._histories.ages >= self._seed_steps))
+        return Step(self.frames, rewards, emulation.points, terminals, ends)
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Returns what all later steps depend on: numbers for JSON, and copies of arrays."""
-        arrays = {name: array.copy() for name, array in self._arrays.items()}
-        # Without those of earlier seeds: a resumed run has them not, and is to give the same.
-        places = np.arange(self._ages.max() + 1)[:, None]
-        arrays["actions"] = self._actions[: len(places) - 1] * (places[:-1] < self._ages)
-        arrays["starts"] = self._starts[: len(places)] & (places <= self._ages)
+        """Returns what all later steps depend on: attributes for JSON, and copies of arrays."""
+        _, arrays = self._histories.get_state()
+        arrays |= {name: array.copy() for name, array in self._arrays.items()}
         return {"random generator": self._rng.bit_generator.state}, arrays
 
-    def set_state(self, numbers: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Takes what `get_state` returned, and plays the games up to where they were.
+    def set_state(self, state: tuple[Mapping[str, Any], Mapping[str, np.ndarray]]) -> None:
+        """Takes what `get_state` returned, and plays the games again up to that point.
 
-        Returns:
-            The newest frames, [n, H, W, p] uint8; they differ from those of then if the emulators
-            play these games in another way.
+        `frames` are the newest frames then. They differ from those of the saved environments where
+        the emulators, of another version, play the games in another way.
         """
-        self._rng.bit_generator.state = numbers["random generator"]
+        attributes, arrays = state
+        self._rng.bit_generator.state = attributes["random generator"]
         for name, array in self._arrays.items():
             array[:] = arrays[name]
-        longest = int(self._ages.max())
-        self._actions[:longest] = arrays["actions"]
-        self._starts[: longest + 1] = arrays["starts"]
-        everywhere = np.arange(self.count)
-        emulation = self._emulators.reset(self._seeds, np.ones(self.count, bool))
-        # All end together: one with a newer seed is given it later, and idles before.
-        for time in range(longest + 1):
-            places = time - (longest - self._ages)
-            is_seeded = (places == 0) & (time > 0)
-            is_started = is_seeded | ((places > 0) & self._starts[places.clip(0), everywhere])
-            if is_started.any():
-                seeds = np.where(is_seeded, self._seeds, SAME_SEED)[is_started]
-                emulation = self._emulators.reset(seeds, is_started)
-            if time < longest:
-                actions = self._actions[places.clip(0), everywhere].astype(np.int64)
-                emulation = self._emulators.step(np.where(places < 0, 0, actions))
-        return emulation.frames
+        self._histories.set_state(({}, arrays))
+        self.frames = self._histories.replay(self._emulators).frames
 
     def history(self, index: int) -> History:
-        """Returns how to bring another emulator to where that of one environment is."""
-        age = self._ages[index]
-        actions, starts = self._actions[:age, index], self._starts[: age + 1, index]
-        return History(int(self._seeds[index]), actions.copy(), starts.copy())
+        """Returns the history of the emulator of one environment."""
+        return self._histories.history(index)
 
     def picture(self) -> np.ndarray:
         """Returns the screen of the first environment, [height, width, 3] uint8 RGB.
 
-        Only where `shown` was asked for.
+        Only environments that are `shown` have it.
         """
         return self._emulators.picture()  # type: ignore[attr-defined]
 
     @property
     def last_picture(self) -> np.ndarray | None:
-        """The screen that the last episode of the first environment ended with, as `picture`.
+        """The last screen of the first environment's last episode, [height, width, 3] uint8 RGB.
 
-        The step that ends an episode starts the next. None where none has ended.
+        `picture` does not return it, as the step that ends an episode starts the next. None before
+        the first end.
         """
         return self._last_picture
 
@@ -232,10 +209,8 @@ class AtariEnvironments:
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
-        """What is kept of each environment, [n] each."""
+        """The state of the environments themselves, [n] each."""
         return {
-            "seeds": self._seeds,
-            "ages": self._ages,
             "lengths": self._lengths,
             "lives": self._lives,
             "no-ops": self._no_ops,
@@ -243,16 +218,19 @@ class AtariEnvironments:
         }
 
     def _start(self, mask: np.ndarray, seeded: np.ndarray) -> np.ndarray:
-        """Starts an episode where `mask` is set, with a new seed where `seeded` is set as well.
+        """Starts episodes.
+
+        Args:
+            mask: [n] bool, where to start one.
+            seeded: [n] bool, where in `mask` the emulator gets a new seed.
 
         Returns:
-            The newest frames of all, [n, H, W, p] uint8.
+            The newest frames of all environments, [n, H, W, p] uint8.
         """
-        self._seeds[seeded] = self._rng.integers(2**31, size=int(seeded.sum()))
-        self._ages[seeded] = 0
-        self._starts[:, seeded] = False
-        emulation = self._emulators.reset(np.where(seeded, self._seeds, SAME_SEED)[mask], mask)
-        self._starts[self._ages, np.arange(self.count)] = mask & ~seeded
+        seeds = np.full(self.count, SAME_SEED)
+        seeds[seeded] = self._rng.integers(2**31, size=int(seeded.sum()))
+        emulation = self._emulators.reset(seeds[mask], mask)
+        self._histories.start(seeds, mask)
         self._lives[mask] = emulation.lives[mask]
         self._lengths[mask] = 0
         self._no_ops[mask] = 0
@@ -260,7 +238,15 @@ class AtariEnvironments:
         return emulation.frames
 
     def _count_no_ops(self, actions: np.ndarray, lost: np.ndarray) -> np.ndarray:
-        """Returns where the no-ops at the start of a round exceed the limit, [n] bool."""
+        """Counts the no-ops since an episode or a life started.
+
+        Args:
+            actions: [n] int, of this step.
+            lost: [n] bool, where this step lost a life.
+
+        Returns:
+            [n] bool, where there are more than the limit.
+        """
         self._round_starts &= actions == self._no_op
         self._no_ops = np.where(self._round_starts, self._no_ops + 1, 0)
         stalled = (self._no_ops > self._no_op_limit) & (self._no_op_limit > 0)
@@ -270,7 +256,7 @@ class AtariEnvironments:
 
 
 def game_of(config: Config) -> Game:
-    """Returns the game that the settings name, with its rules.
+    """Returns the game of the settings, with its rules.
 
     Raises:
         EnvironmentIdError: there is no such game.
@@ -289,9 +275,9 @@ def make_environments(
     Args:
         config: the settings.
         count: how many.
-        rng: draws the seeds of the episodes.
-        shown: whether the first is to be looked at.
-        for_scores: whether an episode has to be a whole game, whatever happens in it.
+        rng: draws the seeds of the emulators.
+        shown: whether pictures of the first environment are needed.
+        for_scores: whether each episode is a whole game: lost lives and no-ops do not end it.
 
     Raises:
         EnvironmentIdError: there is no such game.
@@ -313,14 +299,14 @@ def make_environments(
 
 
 def clipped(points: np.ndarray, how: str) -> np.ndarray:
-    """Returns new rewards for points, both [n] float32; see `--reward-clip`."""
+    """Returns the rewards for points, both [n] float32, in a new array; see `--reward-clip`."""
     if how == "sign":
         return np.sign(points)
     return points.copy() if how == "none" else points.clip(-float(how), float(how))
 
 
 def state_shape(screen: str, stack_size: int) -> tuple[int, int, int]:
-    """Returns the (height, width, frames) of a state of so many frames of such a screen."""
+    """Returns the shape of a state, (height, width, k), of `stack_size` frames of a screen."""
     return (*frame_shape(screen), stack_size)
 
 
@@ -330,11 +316,11 @@ class FrameStack:
     # frame:  A        B        C        (A starts an episode)
     # state:  [0 0 0 A][0 0 A B][0 A B C]
 
-    A step brings p frames at once, mostly one. Where it brings k, a state is one step's frames.
+    A step gives p frames, mostly one. Where p is k, a state is the frames of one step.
     """
 
     def __init__(self, count: int, frame_shape: tuple[int, int, int], size: int):
-        """Makes states of `size` frames for `count` environments.
+        """Makes black states.
 
         Args:
             count: n.
@@ -346,11 +332,16 @@ class FrameStack:
 
     @property
     def newest(self) -> np.ndarray:
-        """The frames of the last step, [n, H, W, p] uint8, written over by the next."""
+        """The frames of the last step, [n, H, W, p] uint8; the next `push` writes over them."""
         return self.states[..., -self._new :]
 
     def push(self, frames: np.ndarray, starts: np.ndarray) -> None:
-        """Takes in [n, H, W, p] frames; `starts` ([n] bool) says which begin an episode."""
+        """Adds the frames of a step.
+
+        Args:
+            frames: [n, H, W, p] uint8.
+            starts: [n] bool, where they are the first of an episode.
+        """
         self.states[..., : -self._new] = self.states[..., self._new :]
         self.states[starts] = 0
         self.states[..., -self._new :] = frames

@@ -1,4 +1,4 @@
-"""From an environment id to the Atari game that it names, with its rules."""
+"""The Atari game that an environment id names, with its rules."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FRAMES_PER_SECOND = 60  # of the console
 STICKY_ACTIONS = {"v0": 0.25, "v4": 0.0, "v5": 0.25}
 
 gymnasium.register_envs(ale_py)
-# The emulators greet on stderr, where only errors are to be.
+# The emulators print a greeting on stderr, which is for errors.
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 
 class EnvironmentIdError(OneLineError):
-    """An id that names no Atari game, said in one line."""
+    """Says in one line that an id names no Atari game."""
 
     status = 2
 
 
 class Game(NamedTuple):
-    """What an environment id stands for."""
+    """A game and its rules, as an environment id names them."""
 
     name: str  # as in ids: MsPacman
     rom: str  # as ale-py names its file: ms_pacman
@@ -39,7 +39,7 @@ class Game(NamedTuple):
 
 @functools.cache
 def game_roms() -> dict[str, str]:
-    """Returns the ROM of every game that ale-py ships and that one player can play, by its name."""
+    """Returns the ROMs of all games of ale-py that one player can play, by the games' names."""
     return {
         spec.id.removeprefix("ALE/").removesuffix("-v5"): spec.kwargs["game"]
         for spec in gymnasium.registry.values()
@@ -51,7 +51,7 @@ def find_game(environment_id: str) -> Game:
     """Returns the game that an id names.
 
     The kinds are `Pong-v0`, `Pong-v4`, `PongNoFrameskip-v4`, `PongDeterministic-v4`, `ALE/Pong-v5`.
-    What an id says of skipped frames is passed over: the agent skips them, once.
+    The frame skip of an id is ignored, as `--frame-skip` sets it.
 
     Raises:
         EnvironmentIdError: it names no game that ale-py ships.

@@ -1,7 +1,7 @@
 """Published scores of each game: of random play, of a person, and of the DQN of Mnih et al. 2015.
 
-`res/published_scores.csv` says where they are from. Random play and people started with up to 30
-no-ops and played at most 30 minutes of the game, without sticky actions.
+`res/published_scores.csv` gives the source of each. Games of random play and of people started with
+up to 30 no-ops and lasted at most 30 minutes, without sticky actions.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ TABLE = ROOT / "res" / "published_scores.csv"
 
 
 class PublishedScores(NamedTuple):
-    """The mean scores that were published for a game."""
+    """The published mean scores of a game."""
 
     random: float
     human: float
-    dqn: float | None  # not every game was played
+    dqn: float | None  # None where DQN did not play the game
 
     def human_normalised(self, score: float) -> float:
-        """Returns a score on the scale where random play has 0 and a person 1.
+        """Returns a score on the scale where random play is 0 and a person is 1.
 
-        Mnih et al. 2015, figure 3, which gives it in percent.
+        Source: Mnih et al. 2015, figure 3, in percent.
         """
         return (score - self.random) / (self.human - self.random)
 
@@ -44,7 +44,7 @@ def published_scores(environment_id: str) -> PublishedScores | None:
 
 @functools.cache
 def _table() -> dict[str, PublishedScores]:
-    """Returns the table by the names of games in lower case: mspacman."""
+    """Returns the scores of all games by their names in lower case, such as mspacman."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
         return {

@@ -24,8 +24,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from atari.games import find_game
 from benchmarks.recipe_settings import flags
 from benchmarks.run_notes import NOTE, PROGRAM, commit_of, cores_of, others_beside
@@ -38,7 +36,6 @@ from playing.trained_agents import (
     noted_settings,
     write_note,
 )
-from preprocessing import make_environments, state_shape
 from settings.config import Config, renamed
 from settings.presets import PLAIN
 from storage import weights as weights_file
@@ -190,23 +187,14 @@ def training_flags(settings: Mapping[str, Any]) -> list[str]:
     return flags(named)
 
 
-def num_actions(config: Config) -> int:
-    """Returns how many actions there are to choose among."""
-    environments = make_environments(config, 1, np.random.default_rng(0), shown=False)
-    environments.close()
-    return environments.num_actions
-
-
 def _save_half(config: Config, source: Path, target: Path) -> None:
-    """Writes the weights of a run in half precision, by way of the network that they are for."""
+    """Writes the weights of a run in half precision, with the help of the network they are for."""
     with loading_libraries():
-        from agent import make_agent
+        from playing.players import load_player
 
-    rng = np.random.default_rng(0)
-    states = state_shape(config.screen, config.frame_stack_size)
-    agent = make_agent(config, states, num_actions(config), rng)
-    agent.load_weights(source)
-    weights_file.save(target, agent.online, weights_file.run_of(source) or "", half=True)
+    with load_player(replace(config, continue_from=str(source)), 1) as player:
+        run = weights_file.run_of(source) or ""
+        weights_file.save(target, player.agent.online, run, half=True)
 
 
 def _measured(epsilon: float, arguments: Sequence[object]) -> dict[str, Any]:

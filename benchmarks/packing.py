@@ -25,8 +25,8 @@ import numpy as np
 import zstandard
 from zstandard import ZstdCompressionDict, ZstdCompressionParameters
 
-from atari.emulators import FRAME_SIZE
 from atari.games import Game, find_game, game_roms
+from atari.screens import FRAME_SIZE
 from preprocessing import AtariEnvironments
 
 TEN = "Pong Breakout SpaceInvaders Seaquest Qbert MsPacman Enduro Riverraid BeamRider Phoenix"

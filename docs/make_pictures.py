@@ -22,8 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from atari.emulators import CROP_HEIGHT, CROP_TOP, FRAME_SIZE, GymnasiumEmulators
+from atari.emulators import GymnasiumEmulators
 from atari.games import find_game
+from atari.screens import CROP_HEIGHT, CROP_TOP, FRAME_SIZE
 from preprocessing import AtariEnvironments, FrameStack
 from replay_memory import ReplayMemory
 from settings.config import Config

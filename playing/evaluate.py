@@ -1,4 +1,4 @@
-"""What `--evaluate` prints: an agent's scores beside those of random play and published ones."""
+"""`--evaluate`: prints an agent's scores beside those of random play and published ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from agent import Agent, make_agent
 from atari.published_scores import published_scores
-from playing.rollouts import play_games, scoring_environments, summarised
-from preprocessing import MAX_FRAMES, AtariEnvironments, state_shape
+from playing.players import Player, load_player
+from playing.rollouts import MOST_SIDE_BY_SIDE, game_statistics
+from preprocessing import MAX_FRAMES
 from settings.config import Config
 from system.console import counted
 
@@ -24,10 +24,10 @@ NAME_WIDTH, MEASURED_WIDTH, PUBLISHED_WIDTH = 17, 16, 10
 
 
 def evaluate(config: Config) -> int:
-    """Plays games by the agent and by chance, and prints what they scored. Writes nothing.
+    """Plays games by the agent and at random, and prints their scores. Writes no files.
 
     Args:
-        config: the settings; the weights are those of `--continue`, else the newest of the run.
+        config: the settings; `load_player` says which weights play.
 
     Returns:
         The exit status, 0.
@@ -38,51 +38,41 @@ def evaluate(config: Config) -> int:
         FloatingPointError: the network gives values that are not finite.
         WeightsError: the weights cannot be loaded.
     """
-    environments_seed, agent_seed, *seeds = np.random.SeedSequence(config.seed).spawn(4)
-    environments = scoring_environments(config, config.games_to_play, environments_seed)
-    shape = state_shape(config.screen, config.frame_stack_size)
-    rng = np.random.default_rng(agent_seed)
-    agent = make_agent(config, shape, environments.num_actions, rng)
+    # The first two are those of `load_player`.
+    _, _, *seeds = np.random.SeedSequence(config.seed).spawn(4)
     epsilons = {"random play": 1.0}
-    weights = None
     if not config.random_play:
-        weights = Path(config.continue_from or config.weights_path)
-        agent.load_weights(weights, config.channels_first)
         epsilons = {"agent": config.eval_epsilon, **epsilons}
-    results = {
-        who: measured(config, agent, environments, epsilon, np.random.default_rng(seed))
-        for (who, epsilon), seed in zip(epsilons.items(), seeds, strict=False)
-    }
-    environments.close()
+    with load_player(config, min(config.games_to_play, MOST_SIDE_BY_SIDE)) as player:
+        results = {
+            name: measure(player, name, epsilon, np.random.default_rng(seed))
+            for (name, epsilon), seed in zip(epsilons.items(), seeds, strict=False)
+        }
     if config.json_output:
-        print(json.dumps(_document(config, weights, results), indent=2))
+        print(json.dumps(_document(config, player.weights, results), indent=2))
     else:
-        print("\n".join(_lines(config, weights, results)))
+        print("\n".join(_lines(config, player.weights, results)))
     return 0
 
 
-def measured(
-    config: Config,
-    agent: Agent,
-    environments: AtariEnvironments,
-    epsilon: float,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Returns what `--episodes` games come to, with the interval of their mean and each score.
+def measure(player: Player, name: str, epsilon: float, rng: np.random.Generator) -> dict[str, Any]:
+    """Plays `--episodes` games and returns their statistics.
 
     Args:
-        config: the settings.
-        agent: who plays.
-        environments: where.
+        player: the player.
+        name: shown beside the progress.
         epsilon: probability of a random action.
         rng: draws the random actions, and the samples of the interval.
+
+    Returns:
+        Epsilon, `game_statistics`, the bounds of the mean's interval and each score.
     """
+    config = player.config
+    turns = player.play(config.games_to_play, rng, epsilon)
     games = list(
         tqdm(
-            play_games(
-                agent, environments, config.frame_stack_size, config.games_to_play, rng, epsilon
-            ),
-            desc="random play" if epsilon == 1 else "agent",
+            (game for turn in turns for game in turn.games),
+            desc=name,
             total=config.games_to_play,
             unit="game",
             disable=not (config.progress and sys.stderr.isatty()),
@@ -90,14 +80,18 @@ def measured(
         )
     )
     scores = [game.score for game in games]
-    summary = summarised(games, config.environment)
-    return {"epsilon": epsilon, **summary, "interval": interval(scores, rng), "scores": scores}
+    statistics = game_statistics(games, config.environment)
+    return {"epsilon": epsilon, **statistics, "interval": interval(scores, rng), "scores": scores}
 
 
 def interval(scores: list[float], rng: np.random.Generator) -> tuple[float, float]:
-    """Returns the bounds between which the mean of all games lies, with a confidence of 95%.
+    """Returns the bounds of the mean score of all possible games, with a confidence of 95%.
 
-    The percentile bootstrap of Efron & Tibshirani 1993, section 13.3.
+    Source: the percentile bootstrap of Efron & Tibshirani 1993, section 13.3.
+
+    Args:
+        scores: at least one.
+        rng: draws the samples.
     """
     means = [rng.choice(scores, len(scores)).mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -107,7 +101,7 @@ def interval(scores: list[float], rng: np.random.Generator) -> tuple[float, floa
 def _document(
     config: Config, weights: Path | None, results: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Returns all that is known of the results, for JSON."""
+    """Returns the results, the rules of the games and published scores, for JSON."""
     published = published_scores(config.environment)
     return {
         "environment": config.environment,
@@ -124,21 +118,21 @@ def _document(
 def _lines(
     config: Config, weights: Path | None, results: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """Returns the table that a person reads, no more than 80 columns wide."""
-    columns = {who: _cells(result) for who, result in results.items()}
+    """Returns the lines of the table, at most 80 columns wide."""
+    columns = {name: _cells(result) for name, result in results.items()}
     published = published_scores(config.environment)
     scores = published._asdict() if published else {}
-    for who, score in scores.items():
+    for name, score in scores.items():
         if score is not None:
             assert published
             share = published.human_normalised(score)
-            columns[f"{who}*"] = {"mean": f"{score:,g}", "human-normalised": f"{share:.0%}"}
-    widths = [MEASURED_WIDTH if who in results else PUBLISHED_WIDTH for who in columns]
+            columns[f"{name}*"] = {"mean": f"{score:,g}", "human-normalised": f"{share:.0%}"}
+    widths = [MEASURED_WIDTH if name in results else PUBLISHED_WIDTH for name in columns]
     games = counted(config.games_to_play, "game")
     lines = [f"{config.environment}: {games} each, of at most {MAX_FRAMES:,} frames"]
     if weights:
         lines.append(f"agent: {weights}, epsilon {config.eval_epsilon:g}")
-    rows = dict.fromkeys(name for cells in columns.values() for name in cells)
+    rows = dict.fromkeys(row for cells in columns.values() for row in cells)
     lines += ["", _row("", list(columns), widths)]
     lines += [_row(row, [cells.get(row, "") for cells in columns.values()], widths) for row in rows]
     if published:
@@ -152,7 +146,7 @@ def _row(name: str, cells: list[str], widths: list[int]) -> str:
 
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the column of one who played, by the names of its rows."""
+    """Returns the column of a result, by the names of its rows."""
     low, high = result["interval"]
     cells = {
         "mean": f"{result['mean']:,.1f}",

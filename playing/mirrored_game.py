@@ -1,48 +1,52 @@
-"""A game played elsewhere, played again by an emulator that can be looked at."""
+"""A game of another emulator, played again by an emulator that has pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
 
 from atari.emulators import SAME_SEED, GymnasiumEmulators
-from preprocessing import History, game_of
+from atari.histories import History
+from preprocessing import game_of
 from settings.config import Config
 
 
-class FollowedGame:
-    """An emulator of its own that goes where another has gone, and has pictures of it.
+class MirroredGame:
+    """Plays the game of another emulator again, from its history, and has pictures of it.
 
-    The C++ emulators of training have none in colour. A seed and what was done since bring this
-    one to the same place, to the last bit.
+    The C++ emulators of training have no pictures in colour. With the same seed and actions this
+    emulator gets into the same state, to the last bit.
     """
 
     def __init__(self, config: Config):
-        """Makes the emulator for the game, rules and frame skip of the settings."""
+        """Makes the emulator with the game, rules and frame skip of the settings."""
         self._emulator = GymnasiumEmulators(game_of(config), 1, config.frame_skip, config.screen)
-        self._followed: History | None = None
+        self._history: History | None = None  # of this emulator
 
     def follow(self, history: History) -> Iterator[np.ndarray]:
-        """Plays on until it is where a history ends; may be left before, and taken up again.
+        """Plays on to the end of a history. A later call goes on where this one is left.
 
         Args:
-            history: the one it has followed so far, a few steps on, or another.
+            history: of the other emulator. The game starts anew unless this history continues what
+                has been played so far.
 
         Yields:
-            The screens, [height, width, 3] uint8 RGB, after the start, if it starts, and each step.
+            The screens, [height, width, 3] uint8 RGB: of the start, if the game starts anew, and
+            after each step.
         """
         alone = np.ones(1, bool)
-        if self._followed is None or not _begins_with(history, self._followed):
+        if self._history is None or not _begins_with(history, self._history):
             self._emulator.reset(np.array([history.seed]), alone)
-            self._followed = history.until(0)
+            self._history = history.until(0)
             yield self._emulator.picture()
-        for step in range(len(self._followed.actions), len(history.actions)):
+        for step in range(len(self._history.actions), len(history.actions)):
             self._emulator.step(history.actions[step : step + 1])
             if history.starts[step + 1]:
                 self._emulator.reset(np.array([SAME_SEED]), alone)
-            self._followed = history.until(step + 1)
+            self._history = history.until(step + 1)
             yield self._emulator.picture()
 
     def close(self) -> None:
@@ -51,6 +55,7 @@ class FollowedGame:
 
 
 def _begins_with(history: History, earlier: History) -> bool:
+    """Returns whether a history continues an earlier one."""
     beginning = history.until(len(earlier.actions))
     return beginning.seed == earlier.seed and all(map(np.array_equal, beginning[1:], earlier[1:]))
 
@@ -59,15 +64,12 @@ def pictures_of(config: Config, history: History, most: int) -> Iterator[np.ndar
     """Plays a game again.
 
     Args:
-        config: the settings of the environments that it was played in.
-        history: the game's.
+        config: the settings of the game's environments.
+        history: of the game.
         most: how many pictures, at most.
 
     Yields:
-        The first `most` screens, [height, width, 3] uint8 RGB: one at the start, one for each step.
+        The first `most` screens, [height, width, 3] uint8 RGB: of the start and after each step.
     """
-    game = FollowedGame(config)
-    try:
+    with closing(MirroredGame(config)) as game:
         yield from islice(game.follow(history), most)
-    finally:
-        game.close()

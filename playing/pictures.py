@@ -1,4 +1,4 @@
-"""Pictures of a game as they are shown: in its aspect, with its score and what its player sees."""
+"""Pictures of a game: in the console's aspect, with the score and what the agent sees."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-ASPECT = 1.3  # how much wider than high a pixel of these games is
-SCALE = 2  # pixels for each of the game's, from top to bottom
+ASPECT = 1.3  # width of the games' pixels, by their height
+SCALE = 2  # pixels of the picture for each pixel of the game, in height
 MARGIN = 8  # pixels around what is drawn
 LINE = 22  # pixels from one line of text to the next
 FRAMES_A_ROW = 4
@@ -19,7 +19,7 @@ WHITE, GREY, YELLOW, RED = (255, 255, 255), (150, 150, 150), (255, 220, 60), (25
 
 
 class Insight(NamedTuple):
-    """What the player sees of a step, and what it makes of it."""
+    """What the agent sees at a step, and how it acts."""
 
     state: np.ndarray  # [H, W, k] uint8, as the network gets it
     action_names: Sequence[str]
@@ -29,7 +29,7 @@ class Insight(NamedTuple):
 
 
 def game_picture(screen: np.ndarray, score: float) -> np.ndarray:
-    """Returns a screen, enlarged to its aspect, under a line with the score.
+    """Returns a screen, enlarged in the console's aspect, under a line with the score.
 
     Args:
         screen: [height, width, 3] uint8 RGB.
@@ -47,7 +47,7 @@ def game_picture(screen: np.ndarray, score: float) -> np.ndarray:
 
 
 def insight_picture(insight: Insight) -> np.ndarray:
-    """Returns the values of the actions beside the frames of the state and the saliency map.
+    """Returns the Q values of the actions beside the frames of the state and the saliency map.
 
     The frames are drawn pixel by pixel as the network gets them, the oldest first.
 
@@ -58,12 +58,12 @@ def insight_picture(insight: Insight) -> np.ndarray:
 
 
 def with_insight(picture: np.ndarray, insight: Insight) -> np.ndarray:
-    """Returns a picture, [height, width, 3] uint8 RGB, beside what the player sees."""
+    """Returns a picture, [height, width, 3] uint8 RGB, beside what the agent sees."""
     return _side_by_side(picture, insight_picture(insight))
 
 
 def _actions(insight: Insight) -> np.ndarray:
-    """Returns a line for each action: name, value and a bar of its value; the chosen one marked."""
+    """Returns a line for each action: name, Q value and a bar. The chosen action is marked."""
     values = insight.values
     canvas = np.zeros((LINE * (len(values) + 1) + MARGIN, ACTIONS_WIDTH, 3), np.uint8)
     _write(canvas, "Q value of each action", MARGIN, LINE - 5)
@@ -95,9 +95,9 @@ def _frames(insight: Insight) -> np.ndarray:
 
 
 def _saliency(insight: Insight) -> np.ndarray:
-    """Returns the newest frame, the redder where the values depend on it the more."""
+    """Returns the newest frame, redder where the Q values depend more on it."""
     newest = insight.state[..., -1:].astype(np.float32).repeat(3, axis=-1)
-    # Of the largest of this state: how large that is changes from step to step and says little.
+    # Relative to the largest of this state, which changes from step to step and says little.
     share = insight.saliency / max(float(insight.saliency.max()), 1e-12)
     blended = newest + share[..., None] * (np.array(RED, np.float32) - newest)
     times = max(1, SALIENCY_SIZE // len(newest))
@@ -109,22 +109,24 @@ def _saliency(insight: Insight) -> np.ndarray:
 
 def _side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     height = max(left.shape[0], right.shape[0])
-    return np.concatenate([_padded(each, height, each.shape[1]) for each in (left, right)], axis=1)
+    padded = [_padded(picture, height, picture.shape[1]) for picture in (left, right)]
+    return np.concatenate(padded, axis=1)
 
 
 def _stacked(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     width = max(upper.shape[1], lower.shape[1])
-    return np.concatenate([_padded(each, each.shape[0], width) for each in (upper, lower)])
+    padded = [_padded(picture, picture.shape[0], width) for picture in (upper, lower)]
+    return np.concatenate(padded)
 
 
 def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns a picture with black below and beside it, up to a height and a width."""
+    """Returns a picture with black added below and to the right, up to a height and a width."""
     return np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)))
 
 
 def _write(
     canvas: np.ndarray, text: str, left: int, base: int, colour: tuple[int, int, int] = WHITE
 ) -> None:
-    """Draws a text whose first letter stands on a pixel of the canvas."""
+    """Draws a text on the canvas; its first letter begins at `left` and stands on row `base`."""
     font, size, thickness = cv2.FONT_HERSHEY_PLAIN, 1.1, 1
     cv2.putText(canvas, text, (left, base), font, size, colour, thickness, cv2.LINE_8)

@@ -1,4 +1,4 @@
-"""Games recorded as videos, one after the other."""
+"""Games as video files, one after the other."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from storage.files import check_folder
 
 
 class Recording:
-    """Writes each game as an MP4 and a GIF file, which are there once it has ended."""
+    """Writes each game as an MP4 and a GIF file. The files appear when the game has ended."""
 
     def __init__(self, folder: Path, environment_id: str, pictures_per_second: Fraction):
-        """Makes sure that files can be written.
+        """Checks that files can be written.
 
         Args:
-            folder: where to; it is made if need be.
-            environment_id: what the names of the files begin with.
+            folder: of the files; it is made where it is missing.
+            environment_id: the beginning of the files' names.
             pictures_per_second: the speed of the game.
 
         Raises:
-            OSError: the folder is none to write in.
+            OSError: no files can be written in the folder.
         """
         check_folder(folder, "--record")
         self._start = folder / environment_id.replace("/", "-")
@@ -43,19 +43,24 @@ class Recording:
         """
         if not self._writers:
             self._games += 1
-            for writer, ending in ((mp4_writer, "mp4"), (gif_writer, "gif")):
+            for open_writer, ending in ((mp4_writer, "mp4"), (gif_writer, "gif")):
                 path = self._start.with_name(f"{self._start.name}_game_{self._games}.{ending}")
-                self._writers.append(self._files.enter_context(writer(path, self._rate)))
-        for each in self._writers:
-            each.add(picture)
+                self._writers.append(self._files.enter_context(open_writer(path, self._rate)))
+        for writer in self._writers:
+            writer.add(picture)
 
     def end_game(self) -> None:
-        """Finishes the files of the game; raises what `add` does."""
+        """Finishes the files of the game.
+
+        Raises:
+            OSError: a file cannot be written.
+            VideoError: a video cannot be made.
+        """
         self._writers = []
         self._files.close()
 
     def __enter__(self) -> Recording:
-        """Nothing to do: the first picture starts the first file."""
+        """Does nothing, as the first picture starts the first files."""
         return self
 
     def __exit__(
@@ -64,5 +69,5 @@ class Recording:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Removes what there is of a game that was left in its middle."""
+        """Removes the files of a game that has not ended."""
         self._files.__exit__(kind, error, traceback)

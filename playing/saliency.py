@@ -1,4 +1,4 @@
-"""Which parts of a state the values of a network depend on."""
+"""The parts of a state that a network's Q values depend on."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import cv2
 import numpy as np
 
 PLACES = 12  # of the grid, on each side
-BLUR = 3.0  # pixels, standard deviation of the blur that takes what is to be seen away
-SPOT = 5.0  # pixels, standard deviation of the spot that is blurred
+BLUR = 3.0  # pixels, standard deviation of the blur
+SPOT = 5.0  # pixels, standard deviation of the blurred spot
 
 
 def saliency_map(values: Callable[[np.ndarray], np.ndarray], state: np.ndarray) -> np.ndarray:
-    """Returns how much the values change where a spot of the state is blurred.
+    """Returns how much the Q values change when a spot of the state is blurred.
 
-    Greydanus et al. 2018, "Visualizing and Understanding Atari Agents", section 3, equations 1 and
-    2, with the Q values Q in place of the logits of a policy: for each place (i, j) of a grid,
+    Source: Greydanus et al. 2018, "Visualizing and Understanding Atari Agents", section 3,
+    equations 1 and 2, with Q values Q in place of a policy's logits. For each place (i, j) of a
+    grid,
 
         Φ(s, i, j) = s ⊙ (1 - M(i, j)) + A(s) ⊙ M(i, j)
         S(i, j)    = ½ ‖Q(s) - Q(Φ(s, i, j))‖²
 
     where A(s) is the state blurred all over and M(i, j) a Gaussian spot, 1 at its centre. All
-    frames of the state are blurred alike, and all places are asked for in one batch.
+    frames of the state are blurred alike. The states of all places are one batch.
 
     Args:
         values: gives Q values, [n, A] float32, for states, [n, H, W, k] uint8.
         state: [H, W, k] uint8.
 
     Returns:
-        [H, W] float32, S between the places of the grid interpolated; 0 or more.
+        [H, W] float32, 0 or more: S, interpolated between the places of the grid.
     """
     height, width, _ = state.shape
     spots = _spots(height, width)

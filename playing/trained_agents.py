@@ -3,8 +3,8 @@
     res/agents/Breakout/agent.json                 the note, see `Note`
     res/agents/Breakout/Breakout-v4_weights.h5     the weights, in half precision
 
-A game has at most one agent, in the folder that has its name. `benchmarks/agents.py` makes them of
-runs of `benchmarks/recipes.py`.
+A game has at most one agent, in the folder with the game's name. `benchmarks/agents.py` makes
+agents of runs of `benchmarks/recipes.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from system.root import ROOT
 
 AGENTS = ROOT / "res" / "agents"
 NOTE_NAME = "agent.json"
-# What playing depends on, and what training does.
+# The groups of settings that playing depends on, and those that training depends on.
 PLAY_GROUPS = frozenset({"environment", "network"})
 NOTED_GROUPS = PLAY_GROUPS | {"memory", "learning", "exploration"}
 GREEDY, WITH_EPSILON = 0.0, 0.05  # epsilons that agents are measured with
@@ -31,31 +31,31 @@ HEADINGS = ("game", "id", "steps", "minutes", "greedy", f"ε {WITH_EPSILON}", "h
 
 
 class AgentError(OneLineError):
-    """A trained agent that cannot be used, or no weights to play with, said in one line."""
+    """Says in one line that a trained agent cannot be used, or that there are no weights."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is known of a trained agent, as its note has it.
+    """The note of a trained agent: how it was trained, and what it scores.
 
     Attributes:
-        settings: by the names of `Config`'s fields: all of `NOTED_GROUPS` but the seed, whether
-            they were defaults or not, so that defaults may change.
-        weights: the name of their file, beside the note.
+        settings: the settings of `NOTED_GROUPS` without the seed, by the names of `Config`'s
+            fields. Defaults are among them, so that the defaults may change.
+        weights: the name of the weights' file, beside the note.
         steps: steps of the run before these weights.
-        frames: emulator frames of the run before them.
-        minutes: wall minutes of the run before them.
+        frames: emulator frames of the run before these weights.
+        minutes: wall minutes of the run before these weights.
         run_steps: steps of the whole run.
         run_minutes: wall minutes of the whole run.
-        chosen: why these weights were taken of all that the run had.
+        chosen: why these weights of the run were chosen.
         seed: of the run.
-        commit: of the program that trained.
-        machine: what it trained on.
-        beside: what else the machine did meanwhile.
-        train: the command that trains it again, with that commit.
-        evaluate: the commands that measured its scores.
-        scores: for each of `GREEDY` and `WITH_EPSILON`, what `--evaluate --json` has of the agent,
-            without the single scores.
+        commit: of the program that trained the agent.
+        machine: the machine that trained the agent.
+        beside: what else ran on the machine at the same time.
+        train: the command that trains the agent again, with that commit.
+        evaluate: the commands that measured the scores.
+        scores: the agent's result of `--evaluate --json` for each of `GREEDY` and `WITH_EPSILON`,
+            without the scores of single games.
     """
 
     settings: dict[str, Any]
@@ -76,25 +76,29 @@ class Note:
 
     @property
     def environment(self) -> str:
-        """The id that it was trained with."""
+        """The environment id that the agent was trained with."""
         return str(self.settings["environment"])
 
     def score(self, epsilon: float) -> Mapping[str, Any]:
-        """Returns what is known of its games with such an epsilon, or nothing."""
-        return next((each for each in self.scores if each["epsilon"] == epsilon), {})
+        """Returns the scores that were measured with an epsilon; empty if there are none."""
+        return next((score for score in self.scores if score["epsilon"] == epsilon), {})
 
 
 def noted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns those of a run's settings that belong into a note, by the names of fields."""
+    """Returns the settings of a run that belong into a note, by the names of fields."""
     return {
-        each.name: settings[each.name]
-        for each in fields(Config)
-        if each.metadata["group"] in NOTED_GROUPS and each.name != "seed"
+        field.name: settings[field.name]
+        for field in fields(Config)
+        if field.metadata["group"] in NOTED_GROUPS and field.name != "seed"
     }
 
 
 def write_note(folder: Path, note: Note) -> None:
-    """Writes a note into its agent's folder, whole or not at all; raises OSError."""
+    """Writes a note into its agent's folder, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written; one that was there stays.
+    """
     with replacing(folder / NOTE_NAME) as new:
         new.write_text(f"{json.dumps(asdict(note), indent=2)}\n", encoding="utf-8")
 
@@ -103,23 +107,24 @@ def read_note(path: Path) -> Note:
     """Reads a note.
 
     Raises:
-        AgentError: it is no note, or not one of this program.
+        AgentError: it is no note of this program.
         OSError: it cannot be read.
     """
     try:
         note = Note(**json.loads(path.read_text(encoding="utf-8")))
         Config(**note.settings)
-        _line(path, note)  # what the list shows has to be there
+        _line(path, note)  # fails where something that the list shows is missing
     except (ValueError, TypeError, KeyError, AttributeError, OneLineError):
         raise AgentError(f"{shown_path(path)} is no note of an agent of this program") from None
     return note
 
 
 def note_of(weights: Path) -> Note | None:
-    """Returns the note of a trained agent by its weights, or None where they are of none.
+    """Returns the note that belongs to weights, or None where there is none.
 
     Raises:
-        AgentError, OSError: there is a note beside them that cannot be read.
+        AgentError: the note beside them is no note of this program.
+        OSError: the note beside them cannot be read.
     """
     path = weights.with_name(NOTE_NAME)
     if not path.is_file():
@@ -129,16 +134,25 @@ def note_of(weights: Path) -> Note | None:
 
 
 def read_notes(folder: Path = AGENTS) -> dict[Path, Note]:
-    """Returns the notes of all agents in a folder, which may be missing, by their paths.
+    """Returns the notes of all agents, by the paths of the notes.
+
+    Args:
+        folder: of the agents; it may be missing.
 
     Raises:
-        AgentError, OSError: one cannot be read.
+        AgentError: one is no note of this program.
+        OSError: one cannot be read.
     """
     return {path: read_note(path) for path in sorted(folder.glob(f"*/{NOTE_NAME}"))}
 
 
 def listing(folder: Path = AGENTS) -> list[str]:
-    """Returns the lines that tell of all agents in a folder; raises what `read_notes` does."""
+    """Returns the lines of a table of all agents in a folder.
+
+    Raises:
+        AgentError: the note of one is no note of this program.
+        OSError: the note of one cannot be read.
+    """
     notes = read_notes(folder)
     if not notes:
         return [f"there are no trained agents in {shown_path(folder)}"]
@@ -149,21 +163,21 @@ def listing(folder: Path = AGENTS) -> list[str]:
 
 
 def _line(path: Path, note: Note) -> tuple[str, ...]:
-    """Returns the cells of an agent's line in the list."""
-    greedy, others = (note.score(epsilon) for epsilon in (GREEDY, WITH_EPSILON))
-    share = others.get("human_normalised")
+    """Returns the cells of an agent's line in the table."""
+    greedy, with_epsilon = (note.score(epsilon) for epsilon in (GREEDY, WITH_EPSILON))
+    share = with_epsilon.get("human_normalised")
     return (
         path.parent.name,
         note.environment,
         f"{note.steps:,}",
         f"{note.minutes:,.0f}",
-        *(f"{each['mean']:,.1f}" if each else "" for each in (greedy, others)),
+        *(f"{score['mean']:,.1f}" if score else "" for score in (greedy, with_epsilon)),
         "" if share is None else f"{share:.0%}",
     )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Returns rows of cells as lines with columns: two of words, then numbers."""
+    """Returns rows of cells as lines with columns: two of words, the others of numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = zip(row, widths, "<<" + ">" * (len(widths) - 2), strict=True)
@@ -173,16 +187,16 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
 def check_has_weights(
     config: Config, game: str, arguments: Iterable[str], folder: Path = AGENTS
 ) -> None:
-    """Names the trained agent that could play, where a run that is to be played has no weights.
+    """Checks that there are weights to play, where a trained agent could play instead.
 
     Args:
-        config: the settings of what is to be played or evaluated.
-        game: its name, as the agents' folders have it.
+        config: the settings.
+        game: the game's name, as the agents' folders have it.
         arguments: the command line without the program.
-        folder: where the agents are.
+        folder: of the agents.
 
     Raises:
-        AgentError: there are no weights, and there is an agent; it has the command that plays it.
+        AgentError: there are no weights, but a trained agent. The error has its command.
     """
     path = folder / game / NOTE_NAME
     needs_none = config.is_training or config.random_play or config.continue_from

@@ -1,4 +1,4 @@
-"""The window of a run that trains, which can be opened and closed meanwhile."""
+"""The window of a run in training, which can be opened and closed at any time."""
 
 from __future__ import annotations
 
@@ -9,62 +9,62 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
-from playing.mirrored_game import FollowedGame
+from atari.histories import History
+from playing.mirrored_game import MirroredGame
 from playing.window import Window
-from preprocessing import History
 from settings.config import Config
 from system.console import warn
 
-# A window opened late has all of a game to catch up with, for which the run is not to stand still.
+# A window that opens late catches up with the game a few steps at a time, so that the run goes on.
 MOST_STEPS = 16  # played again in one turn of the run
 
 
 class LiveView:
-    """Shows the first environment, one picture a step; training takes no notice of it.
+    """Shows the first environment, one picture a step, and does not change the run.
 
-    The game is played once more, by an emulator that has pictures. The signal SIGUSR1 opens the
+    A second emulator, which has pictures, plays the game again. The signal SIGUSR1 opens the
     window, or closes it.
     """
 
     def __init__(self, config: Config):
-        """Opens the window if `--render` says so.
+        """Opens the window if `--render` asks for it.
 
         Raises:
-            NoDisplayError: it cannot be opened.
+            NoDisplayError: the window cannot be opened.
         """
         self._config = config
         self._window: Window | None = None
-        self._game: FollowedGame | None = None
+        self._game: MirroredGame | None = None
         self._is_toggled = False
-        self._usual: Any = None
+        self._earlier_handler: Any = None  # of the signal
         if config.render:
             self._window = self._open()
             self._window.wait_until_open()
 
     def __enter__(self) -> LiveView:
-        """Starts to listen to the signal, on systems that have it."""
+        """Handles the signal from here on, on systems that have it."""
         if hasattr(signal, "SIGUSR1"):
-            self._usual = signal.signal(signal.SIGUSR1, self._note)
+            self._earlier_handler = signal.signal(signal.SIGUSR1, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the signal back and closes the window."""
+        """Gives the signal back to its earlier handler and closes the window."""
         if hasattr(signal, "SIGUSR1"):
-            signal.signal(signal.SIGUSR1, self._usual)
+            signal.signal(signal.SIGUSR1, self._earlier_handler)
         self._close()
 
     @staticmethod
     def instructions() -> str:
-        """Returns a line that says how to open and close the window; empty where one cannot."""
+        """Returns a line that says how to open and close the window; empty without the signal."""
         if not hasattr(signal, "SIGUSR1"):
             return ""
         return f"kill -USR1 {os.getpid()} opens or closes a window on the first environment"
 
     def update(self, history: Callable[[], History]) -> None:
-        """Shows what the first environment has come to; called after each step of the run.
+        """Shows the first environment as it is now. To be called after each step of the run.
 
         Args:
-            history: returns that of the first environment.
+            history: returns the history of the first environment's emulator.
         """
         if self._is_toggled:
             self._is_toggled = False
@@ -80,7 +80,7 @@ class LiveView:
             self._close()
             return
         if self._game is None:
-            self._game = FollowedGame(self._config)
+            self._game = MirroredGame(self._config)
         pictures = list(islice(self._game.follow(history()), MOST_STEPS))
         if pictures:
             self._window.show(pictures[-1])

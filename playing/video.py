@@ -1,4 +1,4 @@
-"""Videos as files: MP4 (H.264) and GIF, written picture by picture."""
+"""Video files, MP4 (H.264) and GIF, which are written picture by picture."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ import zstandard
 from storage.files import replacing
 from system.errors import OneLineError
 
-GIF_CLOCK = Fraction(1, 100)  # seconds, which a GIF counts time in
-# Many programs show a picture of a GIF that is to last for less ten times as long.
+GIF_CLOCK = Fraction(1, 100)  # seconds, the unit of time in a GIF
+# Units that a picture lasts. Many programs show shorter pictures for ten times as long.
 GIF_SHORTEST = 2
-GIF_COLOURS = 255  # one more says that a pixel stays as it is
+GIF_COLOURS = 255  # and one more for a pixel that does not change
 
 
 class VideoError(OneLineError):
-    """A video that cannot be written, said in one line."""
+    """Says in one line why a video cannot be written."""
 
 
 class VideoWriter(Protocol):
     """Takes the pictures of a video."""
 
     def add(self, picture: np.ndarray) -> None:
-        """Adds a picture, [height, width, 3] uint8 RGB, of the same size as the ones before."""
+        """Adds a picture, [height, width, 3] uint8 RGB. All pictures have the same size."""
 
 
 @contextmanager
 def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
-    """Writes an MP4 file, which is there, whole, once the context is left without an exception.
+    """Writes an MP4 file. It appears, whole, when the context ends without an exception.
 
     Args:
         path: the file to write or to replace.
-        pictures_per_second: its speed.
+        pictures_per_second: speed of the video.
 
     Raises:
         OSError: the file cannot be written.
@@ -53,10 +53,18 @@ def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
 
 @contextmanager
 def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
-    """Writes an animated GIF; takes and raises what `mp4_writer` does.
+    """Writes an animated GIF. It appears, whole, when the context ends without an exception.
 
-    Its colours are those of the pictures where these have at most 255, else rounded to as few. As
-    GIFs know no pictures of less than 1/50 s, of faster ones some are left out.
+    Where the pictures have more than 255 colours, these are rounded to at most 255. A picture of a
+    GIF lasts at least 1/50 s, so a faster video loses some of its pictures.
+
+    Args:
+        path: the file to write or to replace.
+        pictures_per_second: speed of the video.
+
+    Raises:
+        OSError: the file cannot be written.
+        VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
     with replacing(path, suffix=".gif") as new, _container(new, "gif", "gif") as container:
         writer = _Gif(container, pictures_per_second)
@@ -65,7 +73,16 @@ def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
 
 
 def gif_of(pictures: Iterable[np.ndarray], pictures_per_second: Fraction) -> bytes:
-    """Returns pictures as an animated GIF; raises what `gif_writer` does."""
+    """Returns an animated GIF, as the bytes of a file.
+
+    Args:
+        pictures: [height, width, 3] uint8 RGB each, at least one.
+        pictures_per_second: speed of the video.
+
+    Raises:
+        OSError: the temporary file cannot be written.
+        VideoError: PyAV or its encoder is missing or fails, or no picture was given.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pictures.gif"
         with gif_writer(path, pictures_per_second) as writer:
@@ -76,7 +93,7 @@ def gif_of(pictures: Iterable[np.ndarray], pictures_per_second: Fraction) -> byt
 
 @contextmanager
 def _container(path: Path, form: str, encoder: str) -> Iterator[Any]:
-    """Gives PyAV's container for a file of one format, and turns its errors into ours."""
+    """Opens PyAV's container for a file, and turns PyAV's errors into OSError or VideoError."""
     av = _pyav()
     try:
         av.codec.Codec(encoder, "w")
@@ -89,20 +106,20 @@ def _container(path: Path, form: str, encoder: str) -> Iterator[Any]:
         ) from error
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
-            # A plain one, whose file can be set.
+            # PyAV's own OSError does not take a file name.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise VideoError(f"cannot write the video {path.name}: {error}") from error
 
 
 def _pyav() -> ModuleType:
-    """Returns PyAV, which is loaded only where a video is asked for."""
+    """Returns PyAV, which is loaded only when a video is written."""
     try:
         import av
     except ImportError as error:
         raise VideoError(
             f"no video can be written without PyAV ({error}): pip install -r requirements.txt"
         ) from error
-    # What goes wrong comes as an exception.
+    # PyAV raises its errors as well, so they need not be printed.
     av.logging.set_level(None)
     return av
 
@@ -116,7 +133,7 @@ class _Mp4:
 
     def add(self, picture: np.ndarray) -> None:
         """Encodes a picture."""
-        # H.264 halves the resolution of colours, so that both sides have to be even.
+        # H.264 halves the resolution of colours, so both sides have to be even.
         height, width = (-(-side // 2) * 2 for side in picture.shape[:2])
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", rate=self._rate)
@@ -135,18 +152,18 @@ class _Mp4:
 
 
 class _Gif:
-    """Keeps all pictures, packed, as their colours are known only in the end."""
+    """Keeps all pictures, compressed, until all of their colours are known."""
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second
         self._size = (0, 0)  # height, width
-        self._is_used = np.zeros(2**24, bool)  # each colour
-        self._packed: list[bytes] = []  # [height, width] uint32 colours
-        self._times: list[int] = []  # that they appear at, in 1/100 s
+        self._is_used = np.zeros(2**24, bool)  # whether a picture has the colour 0xRRGGBB
+        self._packed: list[bytes] = []  # [height, width] uint32 colours of each picture, compressed
+        self._times: list[int] = []  # when each appears, in 1/100 s
         self._added = 0
 
     def add(self, picture: np.ndarray) -> None:
-        """Keeps a picture, unless the one before would be too short."""
+        """Keeps a picture, unless the picture before would be too short."""
         time = round(self._added / self._rate / GIF_CLOCK)
         self._added += 1
         if self._times and time - self._times[-1] < GIF_SHORTEST:
@@ -176,7 +193,7 @@ class _Gif:
 
 
 def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a palette of at most 255 colours, and where each colour is in it.
+    """Returns a palette of at most 255 colours, and the palette's index of each colour.
 
     Where there are more colours, their channels are rounded to fewer bits.
 
@@ -184,14 +201,15 @@ def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         colours: [N] int, 0xRRGGBB each.
 
     Returns:
-        [256, 4] uint8, alpha, red, green and blue, the last entry transparent; and [2**24] uint8.
+        The palette, [256, 4] uint8: alpha, red, green and blue, the last entry transparent; and the
+        indices, [2**24] uint8.
     """
     for bits in range(8, 0, -1):
         kept = 0xFF >> (8 - bits) << (8 - bits)
         cells, cell_of = np.unique(colours & (kept << 16 | kept << 8 | kept), return_inverse=True)
         if len(cells) <= GIF_COLOURS:
             break
-    # A cell is shown as the mean of the colours in it.
+    # The palette has the mean of the colours in each cell.
     counts = np.bincount(cell_of)
     palette = np.zeros((256, 4), np.uint8)
     palette[: len(cells), 0] = 255

@@ -1,9 +1,10 @@
-"""The process of a window: it shows the pictures that come in on its stdin.
+"""The process of a window, which shows the pictures that it reads from stdin.
 
-    python3 playing/window_process.py TITLE
+    python3 -m playing.window_process TITLE
 
-It first writes a line: an empty one when a window can be opened, else what is wrong. It ends when
-the user closes the window, or stdin ends. A picture is a `HEADER` and [height, width, 3] uint8 RGB.
+It first writes a line: an empty one if a window can be opened, else the problem. It ends when the
+user closes the window, or when stdin ends. A picture is a `HEADER`, then [height, width, 3] uint8
+RGB.
 """
 
 from __future__ import annotations
@@ -19,41 +20,47 @@ import numpy as np
 
 HEADER = struct.Struct("<4I")  # height and width of the picture, height and width on the screen
 NO_DISPLAY = "--render needs a display, and there is none: leave it out or set DISPLAY"
-LOOK_EVERY = 0.05  # seconds between two looks at what the user does, where no pictures come
+LOOK_EVERY = 0.05  # seconds between two checks whether the user closes it, without pictures
 
 Content = TypeVar("Content")
 
 
 class ClosedError(Exception):
-    """Nothing comes in any more."""
+    """Says that nothing more will come."""
 
 
 class Newest(Generic[Content]):
-    """Hands things from one thread to another, which misses those that it is too slow for."""
+    """Hands things from one thread to another, which gets only the newest."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Starts empty."""
         self._content: Content | None = None
         self._is_closed = False
         self._changed = threading.Condition()
 
     def put(self, content: Content) -> None:
-        """Takes the place of what has not been taken yet."""
+        """Adds something new, in place of what has not been taken yet."""
         with self._changed:
             self._content = content
             self._changed.notify()
 
     def close(self) -> None:
-        """Says that no more will come; what is there can still be taken."""
+        """Says that nothing more will come. What has not been taken still can be."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
 
     def take(self, seconds: float | None = None) -> Content | None:
-        """Waits for something new; returns None where nothing comes within so many seconds.
+        """Waits for something new and returns it.
+
+        Args:
+            seconds: how long to wait at most; None waits for ever.
+
+        Returns:
+            The newest content, or None where nothing came in that time.
 
         Raises:
-            ClosedError: nothing will come.
+            ClosedError: nothing more will come.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._content is not None or self._is_closed, seconds)
@@ -64,24 +71,24 @@ class Newest(Generic[Content]):
 
 
 class Shown(NamedTuple):
-    """A picture and how large it is to be on the screen."""
+    """A picture and its size on the screen."""
 
     picture: np.ndarray  # [height, width, 3] uint8 RGB
     size: tuple[int, int]  # width, height
 
 
 class DisplayError(Exception):
-    """No window can be opened; says why."""
+    """Says why no window can be opened."""
 
 
 class Screen:
     """The window itself, which appears with the first picture."""
 
     def __init__(self, title: str):
-        """Makes sure that a window can be opened.
+        """Checks that a window can be opened.
 
         Raises:
-            DisplayError: it cannot.
+            DisplayError: no window can be opened.
         """
         chosen = bool(os.environ.get("SDL_VIDEODRIVER"))
         on_linux = sys.platform.startswith("linux")
@@ -104,12 +111,12 @@ class Screen:
             pygame.display.init()
         except pygame.error as error:
             raise DisplayError(NO_DISPLAY) from error
-        # Where SDL finds no display it draws into nothing, without a word.
+        # Without a display SDL falls back to these drivers and reports no error.
         if pygame.display.get_driver() in ("offscreen", "dummy") and not chosen:
             raise DisplayError(NO_DISPLAY)
 
     def show(self, shown: Shown) -> None:
-        """Shows a picture in place of the one before."""
+        """Shows a picture in place of the last one."""
         pygame = self._pygame
         if self._surface is None or self._surface.get_size() != shown.size:
             self._surface = pygame.display.set_mode(shown.size)
@@ -124,7 +131,7 @@ class Screen:
 
 
 def send(shown: Shown, stream: IO[bytes]) -> None:
-    """Writes a picture for `receive`; waits until all of it is taken."""
+    """Writes a picture for `receive`, and waits until all of it is written."""
     height, width, _ = shown.picture.shape
     stream.write(HEADER.pack(height, width, shown.size[1], shown.size[0]))
     stream.write(np.ascontiguousarray(shown.picture).data)
@@ -151,8 +158,8 @@ def _receive_all(stream: IO[bytes], pictures: Newest[Shown]) -> None:
 
 
 def main(title: str) -> None:
-    """Shows what comes in, until nothing does or the window is closed."""
-    # Ctrl-C is for the run, which ends this process when it is done.
+    """Shows the pictures from stdin, until stdin ends or the user closes the window."""
+    # Ctrl-C is for the run, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         screen = Screen(title)
@@ -171,7 +178,7 @@ def main(title: str) -> None:
     except ClosedError:
         pass
     sys.stdout.flush()
-    # The thread may be waiting for a picture, and hold what Python wants to close.
+    # The thread may wait for a picture and hold stdin, which Python closes at a normal exit.
     os._exit(0)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from atari.emulators import SAME_SEED, Emulation, Emulators, GymnasiumEmulators, VectorEmulators
+from atari.emulators import SAME_SEED
 from atari.games import find_game
 from preprocessing import (
     SEED_STEPS,
@@ -20,8 +20,6 @@ from preprocessing import (
     state_shape,
 )
 from settings.config import Config
-
-KINDS = VectorEmulators, GymnasiumEmulators
 
 
 def make(
@@ -95,24 +93,6 @@ def test_both_emulators_play_bit_identical_games(
         np.testing.assert_array_equal(of_fast, of_shown, err_msg=name)
     if settings.get("frame_skip", 4) > 2:
         assert fast_steps.ends.any()  # or nothing is said of how an episode begins
-    fast.close()
-    shown.close()
-
-
-@pytest.mark.parametrize("game", ["Breakout-v4", "Pooyan-v0", "Tetris-v0"])
-def test_both_emulators_begin_the_next_game_of_a_seed_alike(game: str) -> None:
-    """Some games press keys of their own at a start, and some have no FIRE."""
-    everywhere, same = np.ones(2, bool), np.full(2, SAME_SEED)
-    fast, shown = (kind(find_game(game), 2, 4, "resize") for kind in KINDS)
-    starts = []
-    for seeds in (np.array([3, 4]), same, same, np.array([5, SAME_SEED]), same):
-        emulations = [emulators.reset(seeds, everywhere) for emulators in (fast, shown)]
-        starts.append(emulations[0].frames.tobytes())
-        emulations += [emulators.step(np.array([1, 2])) for emulators in (fast, shown)]
-        for one, other in (emulations[:2], emulations[2:]):
-            np.testing.assert_array_equal(one.frames, other.frames)
-            np.testing.assert_array_equal(one.lives, other.lives)
-    assert len(set(starts)) > 2
     fast.close()
     shown.close()
 
@@ -297,24 +277,6 @@ def test_a_seed_lasts_for_its_steps_and_then_to_the_end_of_the_episode() -> None
         seeds += [each.seed for each in histories]
     environments.close()
     assert len(set(seeds)) == 2 * 3
-
-
-def test_a_history_brings_another_emulator_to_where_one_is() -> None:
-    environments = make("Breakout-v0", count=3, no_op_limit=3)
-    environments.reset()
-    newest = play(environments, 700).frames[-1, 1]
-    history = environments.history(1)
-    environments.close()
-    assert history.starts.any()
-    other = GymnasiumEmulators(find_game("Breakout-v0"), 1, 4, "resize")
-    alone = np.ones(1, bool)
-    emulation = other.reset(np.array([history.seed]), alone)
-    for action, start in zip(history.actions, history.starts[1:], strict=True):
-        emulation = other.step(np.array([action]))
-        if start:
-            emulation = other.reset(np.array([SAME_SEED]), alone)
-    np.testing.assert_array_equal(emulation.frames[0], newest)
-    other.close()
 
 
 # ---------------------------------------------------------------- rewards and lost lives
@@ -689,67 +651,3 @@ def test_no_ops_are_found_by_name_among_all_actions() -> None:
     ends = [bool(step.ends[0]) for step in steps(environments, repeat(0, 6))]
     environments.close()
     assert ends == [False, False, True] * 2
-
-
-# ---------------------------------------------------------------- all frames of a step
-
-
-def raw_emulators(**settings: object) -> Iterator[Emulators]:
-    for kind in KINDS:
-        emulators = kind(find_game("Breakout-v4"), 2, 16, "resize", raw=True, **settings)
-        yield emulators
-        emulators.close()
-
-
-def test_nothing_of_a_new_game_is_seen_in_the_step_that_ends_one() -> None:
-    """The C++ emulators start a game that is over anew by themselves."""
-    actions = np.random.default_rng(2).integers(4, size=(200, 2))
-    played = []
-    for emulators in raw_emulators():
-        given = [emulators.reset(np.array([4, 9]), np.ones(2, bool))]
-        seeds = iter(range(10, 100))
-        for row in actions:
-            given.append(emulators.step(row))
-            over = given[-1].over
-            if over.any():
-                fresh = np.array([next(seeds) for _ in range(over.sum())])
-                given.append(emulators.reset(fresh, over))
-        played.append(given)
-    assert len(played[0]) == len(played[1])
-    ended = [(each, index) for each in played[0] for index in np.flatnonzero(each.over)]
-    assert len(ended) > 2
-    for fast, shown in zip(*played, strict=True):
-        for name, one, other in zip(Emulation._fields, fast, shown, strict=True):
-            np.testing.assert_array_equal(one, other, err_msg=name)
-    assert all(each.lives[index] == 0 for each, index in ended)
-    # Some end well before the last frame, and what is missing is like the last.
-    frames = np.stack([each.frames[index] for each, index in ended])
-    missing = (frames == frames[..., -1:]).all(axis=(1, 2)).sum(axis=-1)
-    assert missing.max() > 4
-
-
-def test_first_frame_of_a_game_stands_for_all() -> None:
-    for emulators in raw_emulators():
-        frames = emulators.reset(np.array([4, 9]), np.ones(2, bool)).frames
-        assert (frames == frames[..., :1]).all()
-        assert frames.shape == (2, 84, 84, 16)
-
-
-# ---------------------------------------------------------------- screens of other heights
-
-
-@pytest.mark.parametrize(("name", "height"), [("Carnival", 214), ("Pooyan", 220), ("AirRaid", 250)])
-def test_square_is_the_centre_of_a_screen_of_any_height(name: str, height: int) -> None:
-    shown = make(f"{name}-v4", screen="square", shown=True, frame_skip=3, frame_max=False)
-    fast = make(f"{name}-v4", screen="square", frame_skip=3, frame_max=False)
-    np.testing.assert_array_equal(fast.reset(), shown.reset())
-    for action in (0, 1, 2, 1):
-        frames = shown.step(np.array([action])).frames
-        np.testing.assert_array_equal(fast.step(np.array([action])).frames, frames)
-        picture = shown.picture()
-        assert picture.shape == (height, 160, 3)
-        top = (height - 160) // 2
-        wanted = picture[top : top + 160].astype(int).sum(-1) // 3
-        np.testing.assert_array_equal(frames[0, ..., 0], wanted)
-    fast.close()
-    shown.close()

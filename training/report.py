@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from atari.published_scores import published_scores
-from playing.rollouts import Evaluations
 from playing.training_window import LiveView
 from settings.config import Config
 from settings.declaration import describe
@@ -20,6 +19,7 @@ from storage.checkpoints import Checkpoint
 from system.console import command, counted, folded, joined, painted
 from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes
+from training.evaluations import Evaluations
 from training.trainer import Trainer
 
 NAME_WIDTH = 18

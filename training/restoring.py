@@ -100,11 +100,9 @@ def set_state(trainer: Trainer, state: State) -> None:
     trainer.update_schedule.count = numbers.get("updated until", trainer.count)
     explore_from(trainer, numbers["explored from"])
     trainer.batches.set_state(attributes["batches"])
-    trainer.agent.set_state(attributes["agent"], under("agent", arrays))
-    frames = trainer.environments.set_state(
-        attributes["environments"], under("environments", arrays)
-    )
-    if trainer.is_playing and not np.array_equal(frames, trainer.stack.newest):
+    for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
+        part.set_state(State(attributes[name], under(name, arrays)))
+    if trainer.is_playing and not np.array_equal(trainer.environments.frames, trainer.stack.newest):
         _give_up_games(trainer, "which these emulators play in another way")
 
 

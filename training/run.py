@@ -12,17 +12,18 @@ import numpy as np
 
 from agent import make_agent
 from atari.emulators import EmulatorError
-from playing.rollouts import Evaluations
+from atari.histories import History
 from playing.training_window import LiveView
-from preprocessing import History, make_environments, state_shape
+from preprocessing import make_environments, state_shape
 from settings.config import Config
 from settings.declaration import shown_by_flag
-from storage.checkpoints import Checkpoint
+from storage.checkpoints import Checkpoint, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import read_evaluations
 from storage.files import check_folder, locked
 from system.console import Progress, StopSignals
 from system.memory import mebibytes
+from training.evaluations import Evaluations
 from training.prefetching import make_prefetcher
 from training.report import introduction, summary
 from training.restoring import count_from, explore_from, restore
@@ -125,7 +126,7 @@ def make_evaluations(
     earlier = read_evaluations(path) if is_of_this_run else ()
     evaluations = Evaluations(config, trainer.agent, trainer.step, earlier)
     if checkpoint:
-        evaluations.set_state(checkpoint.attributes["evaluations"])
+        evaluations.set_state(State(checkpoint.attributes["evaluations"], {}))
         if not is_in_its_folder(config, checkpoint):
             # As its log, those of another folder stay there, with the best weights.
             evaluations.all.clear()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from atari.games import FRAMES_PER_SECOND
 from playing.mirrored_game import pictures_of
-from playing.rollouts import Evaluations
 from playing.video import VideoError, gif_of
 from settings.config import Config
 from storage.checkpoints import CheckpointWriter, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import write_evaluations
 from system.console import warn
+from training.evaluations import Evaluations
 from training.restoring import state_of
 from training.trainer import Trainer
 
@@ -109,7 +109,7 @@ class RunFiles:
             "run": self._config.run_id,
             "settings": saved_settings(self._config),
             "log": self._log.position,
-            "evaluations": self._evaluations.get_state(),
+            "evaluations": self._evaluations.get_state().attributes,
             "tensorboard": self._tensorboard.get_state() if self._tensorboard else None,
         }
         memory = None

@@ -26,6 +26,7 @@ class FallingBall:
     action_names = ("LEFT", "STAY", "RIGHT")
     num_actions = len(action_names)
     frame_shape = (COLUMNS * CELL, COLUMNS * CELL, 1)
+    shown = False
 
     def __init__(self, count: int, rng: np.random.Generator):
         """Makes `count` games, whose balls and paddles start where `rng` says."""

@@ -57,9 +57,9 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
     made = [agent.learn(batch)[0] for _ in range(3)]
     state = agent.get_state()
     first_course = course(agent, batch)
-    agent.set_state(*state)
+    agent.set_state(state)
     second_course = course(agent, batch)
-    agent.set_state(*state)
+    agent.set_state(state)
     return {
         "resumes": first_course == second_course,
         "actions": agent.act(batch.s_t, 0.0, explore=True).tolist(),

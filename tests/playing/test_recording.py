@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from agent import make_agent
+from atari.histories import History
 from dqn_atari import main
 from playing.mirrored_game import pictures_of
 from playing.pictures import ACTIONS_WIDTH, LINE, MARGIN, Insight, game_picture, insight_picture
 from playing.recording import Recording
 from playing.rollouts import play_games
-from playing.spectator import Spectator
-from playing.watch import play
-from preprocessing import FrameStack, History, make_environments
+from playing.watch import Spectator, play
+from preprocessing import FrameStack, make_environments
 from settings.config import Config
 from storage import weights as weights_file
 from tests.helpers.default_networks import default_network
@@ -71,15 +71,13 @@ def played(folder: Path, overlay: bool, games: int) -> Played:
     agent.act = noted  # type: ignore[method-assign]
     with KeptRecording(folder) as recording:
         spectator = Spectator(
-            environments, agent, window=None, recording=recording, pictures_per_second=SPEED,
-            overlay=overlay,
+            agent, environments.action_names, window=None, recording=recording,
+            pictures_per_second=SPEED, overlay=overlay,
         )  # fmt: skip
-        done = list(
-            play_games(
-                agent, environments, 4, games, np.random.default_rng(1), 0.7,
-                spectator.before_step, spectator.after_step,
-            )
-        )  # fmt: skip
+        done = []
+        for turn in play_games(agent, environments, 4, games, np.random.default_rng(1), 0.7):
+            spectator.watch(turn)
+            done += turn.games
     environments.close()
     scores, lengths = [game.score for game in done], [game.length for game in done]
     values = agent.values(np.stack(states))

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from agent import Agent, make_agent
 from atari.games import find_game
-from playing.rollouts import play_games, scoring_environments
-from playing.watch import play
-from preprocessing import AtariEnvironments
+from playing.rollouts import Game, play_games
+from preprocessing import AtariEnvironments, make_environments
 from settings.config import Config
-from storage import weights as weights_file
-from tests.helpers.default_networks import default_network
 from tests.helpers.gymnasium_games import random_scores
 
 
 def random_agent(num_actions: int) -> Agent:
     return make_agent(Config(), (84, 84, 4), num_actions, np.random.default_rng(0))
+
+
+def games_of(environments: AtariEnvironments, games: int, rng: np.random.Generator) -> list[Game]:
+    """Plays at random; returns the games in the order in which they ended."""
+    agent = random_agent(environments.num_actions)
+    turns = play_games(agent, environments, 4, games, rng, epsilon=1.0)
+    return [game for turn in turns for game in turn.games]
 
 
 def breakout(count: int) -> AtariEnvironments:
@@ -28,9 +30,7 @@ def breakout(count: int) -> AtariEnvironments:
 
 def breakout_scores(count: int, games: int) -> list[float]:
     environments = breakout(count)
-    agent = random_agent(environments.num_actions)
-    rng = np.random.default_rng(0)
-    scores = [game.score for game in play_games(agent, environments, 4, games, rng, 1.0)]
+    scores = [game.score for game in games_of(environments, games, np.random.default_rng(0))]
     environments.close()
     return scores
 
@@ -79,50 +79,67 @@ def test_each_game_counts_from_zero() -> None:
 def test_a_game_is_whole_over_all_its_lives() -> None:
     """Breakout has five lives, and a game in which nothing is hit takes all of them."""
     environments = AtariEnvironments(find_game("Breakout-v4"), 1, np.random.default_rng(1))
-    agent, rng = random_agent(environments.num_actions), np.random.default_rng(1)
-    [game] = play_games(agent, environments, 4, 1, rng, epsilon=1.0)
+    [game] = games_of(environments, 1, np.random.default_rng(1))
     environments.close()
     # A life takes at least 20 steps: the ball has to fall.
     assert game.length > 100
     assert not game.cut_off
 
 
-def test_weights_to_play_with_are_read_in_the_layout_given(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    """Weights said to be channels-first play as the same ones brought to channels-last."""
-    first, last = tmp_path / "first.weights.h5", tmp_path / "last.h5"
-    network = default_network(9, 0)
-    network.save_weights(first)
-    weights_file.load(first, network, channels_first=True)
-    weights_file.save(last, network)
-
-    def scores(weights: Path, layout: str) -> list[str]:
-        config = Config(
-            environment="MsPacman-v4",
-            seed=1,
-            games_to_play=2,
-            play=True,
-            continue_from=str(weights),
-            weights_layout=layout,
-        )
-        assert play(config) == 0
-        return capsys.readouterr().out.splitlines()[1:]
-
-    played = scores(last, "channels-last")
-    assert scores(first, "channels-first") == played
-    assert scores(first, "channels-last") != played
-
-
 def test_random_games_score_as_those_that_gymnasium_plays_alone() -> None:
     """More games of more kinds are compared by `benchmarks/random_scores.py`."""
-    environments = scoring_environments(
-        Config(environment="BreakoutNoFrameskip-v4"), 12, np.random.SeedSequence(2)
-    )
-    agent = random_agent(environments.num_actions)
-    played = play_games(agent, environments, 4, 12, np.random.default_rng(2), epsilon=1.0)
+    config = Config(environment="BreakoutNoFrameskip-v4")
+    rng = np.random.default_rng(2)
+    environments = make_environments(config, 12, rng, shown=False, for_scores=True)
+    played = games_of(environments, 12, np.random.default_rng(2))
     ours = np.array([game.score for game in played])
     environments.close()
     theirs = np.array(random_scores("BreakoutNoFrameskip-v4", 12, seed=2))
     error = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 12)
     assert abs(ours.mean() - theirs.mean()) < 3 * error
+
+
+def test_a_turn_has_what_the_agent_acted_on_and_what_the_environments_gave() -> None:
+    environments, again = breakout(2), breakout(2)
+    frames, ended = again.reset(), 0
+    rng = np.random.default_rng(0)
+    for turn in play_games(random_agent(4), environments, 4, 3, rng, epsilon=1.0):
+        np.testing.assert_array_equal(turn.states[..., -1:], frames)
+        step = again.step(turn.actions)
+        for ours, theirs in zip(turn.step, step, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        frames, ended = step.frames, ended + len(turn.games)
+        assert len(turn.games) <= step.ends.sum()
+        assert turn.screen is turn.last_screen is None
+    assert ended == 3
+    environments.close()
+    again.close()
+
+
+def test_a_turn_has_the_screens_of_environments_that_are_shown() -> None:
+    """The screen before each step, and the last one of a game, which nobody acts on."""
+    game, rng = find_game("Breakout-v0"), np.random.default_rng
+    environments, again = (
+        AtariEnvironments(game, 1, rng(8), shown=True, frame_skip=16) for _ in range(2)
+    )
+    again.reset()
+    ended = 0
+    for turn in play_games(random_agent(4), environments, 4, 2, rng(0), epsilon=1.0):
+        np.testing.assert_array_equal(turn.screen, again.picture())
+        if again.step(turn.actions).ends[0]:
+            np.testing.assert_array_equal(turn.last_screen, again.last_picture)
+            ended += 1
+        else:
+            assert turn.last_screen is None
+    assert ended == 2
+    environments.close()
+    again.close()
+
+
+def test_games_may_be_left_in_their_middle() -> None:
+    environments = breakout(1)
+    turns = play_games(random_agent(4), environments, 4, 1, np.random.default_rng(0), epsilon=1.0)
+    for _, turn in zip(range(5), turns, strict=False):
+        assert not turn.games
+    turns.close()
+    environments.close()

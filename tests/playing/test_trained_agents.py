@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 import pytest
 
-from agent import make_agent
 from atari.games import find_game
 from benchmarks import agents as publishing
 from benchmarks import recipes
 from dqn_atari import CHOSEN, EPSILON, main, make_config, make_parser
+from playing.players import load_player
 from playing.trained_agents import (
     AGENTS,
     GREEDY,
@@ -37,7 +37,6 @@ from playing.trained_agents import (
     read_note,
     read_notes,
 )
-from preprocessing import make_environments, state_shape
 from settings.config import Config
 from settings.presets import PRESETS
 from storage import weights as weights_file
@@ -91,14 +90,9 @@ def weights(agents: Path) -> Path:
 
 def loaded(weights: Path, note: Note) -> list[np.ndarray]:
     """Returns an agent's weights, by way of the network that the note describes."""
-    config = Config(**note.settings)
-    rng = np.random.default_rng(0)
-    environments = make_environments(config, 1, rng, shown=False)
-    environments.close()
-    shape = state_shape(config.screen, config.frame_stack_size)
-    agent = make_agent(config, shape, environments.num_actions, rng)
-    agent.load_weights(weights)
-    return agent.online.get_weights()
+    config = Config(**note.settings, continue_from=str(weights))
+    with load_player(config, 1) as player:
+        return player.agent.online.get_weights()
 
 
 def check_complete(path: Path, note: Note) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from playing import window_process
-from playing.mirrored_game import FollowedGame, pictures_of
+from playing.mirrored_game import MirroredGame, pictures_of
 from playing.training_window import MOST_STEPS, LiveView
 from preprocessing import AtariEnvironments, make_environments
 from settings.config import Config
@@ -71,7 +71,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_the_followed_game_is_that_of_the_first_environment_over_its_episodes(pair: Pair) -> None:
-    game = FollowedGame(pair.config)
+    game = MirroredGame(pair.config)
     ends = 0
     for end, _ in zip(steps_of(pair.fast, 80), steps_of(pair.shown, 80), strict=True):
         *_, newest = game.follow(pair.fast.history(0))
@@ -85,7 +85,7 @@ def test_it_can_begin_late_and_be_left_on_the_way(pair: Pair) -> None:
     fast, shown = pair.fast, pair.shown
     list(steps_of(fast, 20))
     list(steps_of(shown, 20))
-    game = FollowedGame(pair.config)
+    game = MirroredGame(pair.config)
     history = fast.history(0)
     first = list(islice(game.follow(history), 7))
     rest = list(game.follow(history))
@@ -123,7 +123,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[n
     keeper = tmp_path / "keeper.py"
     root = str(ROOT)
     keeper.write_text(KEEPER.format(root=root, folder=str(folder)))
-    monkeypatch.setattr(window_process, "__file__", str(keeper))
+    monkeypatch.setattr("playing.window.COMMAND", (sys.executable, str(keeper)))
     return lambda: [np.load(path) for path in sorted(folder.iterdir())]
 
 

@@ -87,7 +87,8 @@ def test_no_display_is_said_in_one_line(environment: dict[str, str]) -> None:
 
 def test_a_window_whose_process_fails_is_said_in_one_line() -> None:
     (line,) = run(
-        "from playing import window_process; window_process.__file__ = 'no-such-file.py'\n" + OPEN,
+        "from playing import window\n"
+        "window.COMMAND = (window.sys.executable, 'no-such-file.py')\n" + OPEN,
         SDL_VIDEODRIVER="dummy",
     )
     assert "status 2" in line

@@ -14,13 +14,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from atari.emulators import GymnasiumEmulators
 from atari.games import find_game
 from atari.published_scores import published_scores
+from benchmarks.recipe_settings import flags
 from dqn_atari import main
 from playing.mirrored_game import pictures_of
-from playing.rollouts import Evaluations
 from settings.config import Config
 from storage.episode_log import RewardLog
 from storage.evaluation_log import Evaluation, read_evaluations
 from tests.helpers.outcomes import assert_same, weights_in
+from training.evaluations import Evaluations
 from training.run import assemble, make_evaluations, train
 from training.run_files import RunFiles
 
@@ -141,11 +142,9 @@ def test_evaluations_after_the_checkpoint_are_made_again(run: Config, tmp_path: 
 
 def test_a_run_from_its_weights_alone_keeps_its_evaluations(run: Config, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(run.out, tmp_path / "run"))
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()
-             if name not in ("progress", "steps")]  # fmt: skip
     weights = str(folder / run.weights_path.name)
-    more = ["-c", weights, "--weights-only", "--steps=800", "--out", str(folder), "--no-progress"]
-    assert main([*flags, *more]) == 0
+    more = ["-c", weights, "--weights-only", "--out", str(folder)]
+    assert main([*flags({**SETTINGS, "steps": 800}), *more]) == 0
     steps = [each.step for each in read_evaluations(folder / run.evaluations_path.name)]
     assert steps[:2] == [240, 480]
     assert len(steps) == 3

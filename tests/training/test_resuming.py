@@ -344,9 +344,7 @@ def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
 ) -> None:
     monkeypatch.setattr(checkpoints, "VERSION", newest)
     monkeypatch.setattr(checkpoints, "OLDEST_VERSION", oldest)
-    expected = (
-        rf"of format version {VERSION}, and only versions {oldest} to {newest} can be read"
-    )
+    expected = rf"of format version {VERSION}, and only versions {oldest} to {newest} can be read"
     with pytest.raises(CheckpointError, match=expected):
         find_checkpoint(given(half))
 

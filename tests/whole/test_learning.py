@@ -89,8 +89,9 @@ def mean_score(agent: Agent, config: Config, epsilon: float = 0.0, games: int = 
     """Returns the mean score of games by that agent, as a share of the best score."""
     environments = FallingBall(50, np.random.default_rng(config.seed))
     rng = np.random.default_rng(config.seed)
-    played = play_games(agent, environments, config.frame_stack_size, games, rng, epsilon)
-    return float(np.mean([game.score for game in played])) / BEST_SCORE
+    turns = play_games(agent, environments, config.frame_stack_size, games, rng, epsilon)
+    scores = [game.score for turn in turns for game in turn.games]
+    return float(np.mean(scores)) / BEST_SCORE
 
 
 def learnt(flags: dict[str, Any], seed: int = 1) -> float:
