@@ -74,6 +74,9 @@ class DeviceFrames:
         black: the place of the black frame.
     """
 
+    # In files they are as if they were on the host, unpacked.
+    codec = "none"
+
     def __init__(self, rows: int, streams: int, frame_shape: tuple[int, int]):
         """Takes the room for the newest `rows` frames, (height, width), of each stream.
 

@@ -21,7 +21,7 @@ from storage.episode_log import RewardLog, cut_back, read_log
 from storage.evaluation_log import read_evaluations, write_evaluations
 from storage.files import check_folder, locked
 from system.console import StopSignals, warn
-from training.prefetching import make_prefetcher
+from training.prefetching import Prefetcher, make_prefetcher
 from training.report import introduction, summary
 from training.run_files import RunFiles
 from training.run_loop import RunLoop
@@ -101,7 +101,7 @@ def assemble(
         epsilon = LinearSchedule(0.0, 0.0, config.explore_steps)
     training = Training(config, environments, agent, batches, epsilon, origin)
     if checkpoint:
-        _restore(training, checkpoint, "pretrain_transitions" in changed)
+        _restore(training, batches, checkpoint, "pretrain_transitions" in changed)
         _check_not_over(config, training.step, training.episode, checkpoint.path)
     elif config.continue_from:
         agent.load_weights(Path(config.continue_from), config.channels_first)
@@ -110,11 +110,13 @@ def assemble(
     return training
 
 
-def _restore(training: Training, checkpoint: Checkpoint, pretrain_anew: bool) -> None:
+def _restore(
+    training: Training, batches: Prefetcher, checkpoint: Checkpoint, pretrain_anew: bool
+) -> None:
     """Brings the loop to where a checkpoint was taken."""
     training.set_state(checkpoint.read())
     if checkpoint.memory_path:
-        training.memory.load(checkpoint.memory_path)
+        batches.load(checkpoint.memory_path)
     else:
         training.lost.append("the replay memory, which was left out")
     if pretrain_anew or not checkpoint.memory_path:

@@ -342,7 +342,7 @@ class Training:
         """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
         importance, horizon = self._importance(self.step), self._horizon(self.step)
         batches = self._batches.take(importance, updates, following, horizon)
-        made = self.agent.learn(batches, self.memory.device_frames)
+        made = self.agent.learn(batches)
         for update in made:
             self._sums += 1, update.loss, update.accuracy, update.mean_q, update.q_spread
             self.loss = update.loss
@@ -351,7 +351,7 @@ class Training:
         td_errors = np.concatenate([update.td_errors for update in made])
         self._batches.update_priorities(batches.indices, td_errors)
         if self.step // DEAD_RELUS_EVERY > self._dead_relus_step // DEAD_RELUS_EVERY:
-            self.dead_relus = self.agent.dead_relus(batches, self.memory.device_frames)
+            self.dead_relus = self.agent.dead_relus(batches)
             self._dead_relus_step = self.step
 
     def _can_learn(self) -> bool:
