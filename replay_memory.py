@@ -168,7 +168,7 @@ class ReplayMemory:
         self._steps.end_episodes()
 
     def empty_batch(self, size: int) -> Batch:
-        """Returns arrays that `sample` can fill with so many transitions."""
+        """Returns a batch of arrays that `sample` can fill, for `size` transitions."""
         return empty_batch(size, self.state_shape, self.device_frames)
 
     def sample(

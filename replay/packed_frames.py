@@ -13,12 +13,12 @@ from storage.arrays import ArrayFile
 from storage.loans import Loan
 
 GROUP = 4  # frames of a stream that are packed together
-# Room for a packed frame of 84×84, on average; larger ones get as much more. With zstd every game
-# that ale-py ships needs less; where frames need more, fewer are held.
+# Room for a packed frame of 84×84, on average, in bytes. Larger frames get more in proportion. With
+# zstd every game that ale-py ships needs less. Where frames need more, fewer are held.
 PACKED_FRAME_BYTES, OF_FRAME_BYTES = 950, 84 * 84
 CHUNK_BYTES = 1 << 20
 LESSON = 512  # groups that a dictionary is trained on
-# Groups so much larger than those after the last lesson call for another.
+# Groups that are larger by this factor than those after the last lesson call for another lesson.
 OUTGROWN = 1.25
 
 
@@ -38,11 +38,11 @@ class PackedSizes:
         """Takes what `PackedFrames` does, and makes no room yet."""
         frames = rows * streams
         self.group_bytes = GROUP * frame_bytes
-        # Enough for the groups that frames of so many rows lie in, the unpacked newest one aside.
+        # Enough for all groups that `rows` frames lie in, but for the newest, which is not packed.
         self.group_rows = rows // GROUP + 2
         # No codec makes a group that it can't pack larger by more than this.
         largest = self.group_bytes + self.group_bytes // 128 + 64
-        # However badly the newest frames pack, there are enough of them to learn from.
+        # Even if frames do not pack at all, enough of them are held to learn from.
         packed = frames * PACKED_FRAME_BYTES * max(OF_FRAME_BYTES, frame_bytes) // OF_FRAME_BYTES
         room = max(packed, min(self.group_rows, 64) * streams * largest)
         self.chunk_bytes = max(1, min(CHUNK_BYTES, room // 32) // largest) * largest
@@ -154,7 +154,7 @@ class PackedFrames:
         return unpacked
 
     def _pack(self, group: int) -> None:
-        """Packs the open frames of all streams, which are this group, and opens the next."""
+        """Packs the open frames of all streams, which make up this group."""
         row = group % len(self._starts)
         flat = self._chunks.reshape(-1)
         for stream, raw in enumerate(self._open):
@@ -170,7 +170,7 @@ class PackedFrames:
             self._look_at_size(group)
 
     def _place(self, size: int, group: int) -> int:
-        """Returns where in the chunks there is room for so many bytes of this group."""
+        """Makes room for `size` bytes of this group; returns where they start in the chunks."""
         if self._position + size > self._chunks.shape[1]:
             # What lies before a chunk's end is out of date in time, or has to go before.
             while self._filled and self._last_groups[self._filled[0]] < self.oldest // GROUP:
@@ -193,7 +193,7 @@ class PackedFrames:
         return start
 
     def _look_at_size(self, newest: int) -> None:
-        """Trains a dictionary at first, and again when groups have become much larger."""
+        """Trains a dictionary on the first groups, and again when groups become much larger."""
         mean = self._packed_bytes / self._looked_at
         self._looked_at, self._packed_bytes = 0, 0
         if self._usual_bytes is None:
@@ -211,7 +211,7 @@ class PackedFrames:
             self._usual_bytes = None
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns the chunks in use as they are, with the dictionaries and the open frames."""
+        """Returns the chunks in use, the dictionaries and the open frames; see `FrameStore`."""
         dictionaries = self._codec.get_state()
         numbers = {
             "time": self.time,

@@ -28,7 +28,7 @@ class Sampler(Protocol):
 
     @staticmethod
     def most_bytes(capacity: int) -> int:
-        """Returns an upper bound of the bytes for a memory of so many transitions."""
+        """Returns an upper bound of its bytes in a memory of this capacity, in transitions."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -202,7 +202,11 @@ def sampler_class(config: Config) -> type[Sampler]:
 
 
 def make_sampler(config: Config, capacity: int) -> Sampler:
-    """Returns the sampler that the settings choose, for so many transitions.
+    """Returns the sampler that the settings choose.
+
+    Args:
+        config: the settings.
+        capacity: transitions that the memory holds at most.
 
     Raises:
         MemoryError: the machine has no room for it.

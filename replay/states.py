@@ -13,7 +13,7 @@ from replay.frames import FrameStore, make_frame_store
 from replay.packed_frames import GROUP
 from settings.config import Config
 
-# States are put together for so many transitions at a time, which bounds the room that it takes.
+# Transitions whose states are put together at a time. It bounds the room for unpacked frames.
 AT_A_TIME = 64
 
 
