@@ -19,7 +19,7 @@ from learning.networks import NETWORKS, NetworkOptions, computing_in
 from learning.optimizers import make_optimizer
 from learning.targets import LOSSES
 from replay.batch import Batch
-from replay.device_frames import DeviceFrames, has_gpu
+from replay.device_frames import has_gpu
 from settings.config import Config
 from settings.declaration import ConfigError
 from storage import weights
@@ -124,26 +124,24 @@ class Agent:
             actions = np.where(greedy, values.argmax(axis=-1), actions)
         return actions
 
-    def learn(self, batches: Batch, frames: DeviceFrames | None = None) -> list[Update]:
+    def learn(self, batches: Batch) -> list[Update]:
         """Makes updates of the online network, one after the other, in one call.
 
         Args:
             batches: [U·B] transitions, those of the first update first. It compiles once for each
                 number of updates U.
-            frames: where the frames of the transitions lie, if that is on the device. Since the
-                batches were drawn, none of these may have been overwritten.
 
         Raises:
             FloatingPointError: the loss, or what the network gave, is not finite.
         """
-        arrays = batches._asdict()
+        arrays = batches.arrays
         del arrays["indices"]
         found = self._updates(
             {
                 name: array.reshape(-1, self._batch_size, *array.shape[1:])
                 for name, array in arrays.items()
             },
-            frames,
+            batches.frames,
         )
         updates = []
         for row in range(len(found["loss"])):
@@ -157,14 +155,13 @@ class Agent:
             updates.append(update)
         return updates
 
-    def dead_relus(self, batches: Batch, frames: DeviceFrames | None = None) -> float | None:
+    def dead_relus(self, batches: Batch) -> float | None:
         """Returns which share of the online network's ReLUs are dead, 0 to 1.
 
         It takes as long as acting for a batch of states: too long to be done in each update.
 
         Args:
             batches: what was learnt from; the first B states s_tm1 are looked at.
-            frames: as in `learn`.
 
         Returns:
             The share of units that give 0 for all these states, see `DeadReLUs`; None where the
@@ -172,7 +169,7 @@ class Agent:
         """
         if self._dead_relus is None:
             return None
-        return self._dead_relus(batches.s_tm1[: self._batch_size], frames)
+        return self._dead_relus(batches.s_tm1[: self._batch_size], batches.frames)
 
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""

@@ -156,11 +156,8 @@ def updates(
         for count in together:
             row: list[Any] = [size, count]
             for on_device in (False, True):
-                learn = partial(
-                    agent.learn,
-                    random_batch(count * size, frames=FRAMES if on_device else None),
-                    frames if on_device else None,
-                )
+                batch = random_batch(count * size, frames=frames if on_device else None)
+                learn = partial(agent.learn, batch)
                 learn()  # compiles it
                 row.append(speed(lambda learn=learn: len(learn()), seconds))  # type: ignore[misc]
             rows.append(row)

@@ -37,7 +37,8 @@ import psutil
 from ale_py.vector_env import AtariVectorEnv
 
 from atari.games import game_roms
-from replay_memory import ReplayMemory
+from replay_memory import ReplayMemory, make_memory
+from settings.config import Config
 from system.memory import available_memory
 from system.root import ROOT
 from training.prefetching import Prefetcher
@@ -92,12 +93,13 @@ def times(call: Callable[[], Any], repeats: int) -> list[float]:
     return [1e3 * (end - start) for start, end in itertools.pairwise(clock)]
 
 
-def make_memory(codec: str, n_step: int, exponent: float, transitions: int) -> ReplayMemory:
+def memory_of(codec: str, n_step: int, exponent: float, transitions: int) -> ReplayMemory:
     """Returns an empty memory."""
-    return ReplayMemory(
-        transitions, STREAMS, STATE[:2], STATE[2], n_step, 0.99, codec=codec,
+    config = Config(
+        envs=STREAMS, memory_size=transitions, frame_codec=codec, n_step=n_step,
         priority_exponent=exponent,
     )  # fmt: skip
+    return make_memory(config, STATE)
 
 
 def fill(memory: ReplayMemory, steps: Steps) -> tuple[float, float]:
@@ -116,7 +118,7 @@ def fill(memory: ReplayMemory, steps: Steps) -> tuple[float, float]:
 def ours(file: Path, codec: str, n_step: int, exponent: float, transitions: int) -> list[float]:
     """Returns bytes of a transition, ms of `append` and ms of `sample`."""
     steps = recorded(file)
-    memory = make_memory(codec, n_step, exponent, transitions)
+    memory = memory_of(codec, n_step, exponent, transitions)
     size, append = fill(memory, steps)
     rng = np.random.default_rng(1)
     batch = memory.sample(BATCH, rng)
@@ -156,14 +158,13 @@ def stable_baselines3(file: Path, transitions: int) -> list[float]:
 
 def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[float]:
     """Returns the ms of `take` between real updates, with a thread and without."""
-    from settings.config import Config
     from system.quiet_imports import loading_libraries
 
     with loading_libraries():
         from agent import make_agent
 
     steps = recorded(file)
-    memory = make_memory(codec, 3, exponent, transitions)
+    memory = memory_of(codec, 3, exponent, transitions)
     fill(memory, steps)
     agent = make_agent(Config(), STATE, 18, np.random.default_rng(1))
     waits = []
@@ -184,7 +185,6 @@ def learner(file: Path, codec: str, exponent: float, transitions: int) -> list[f
 
 def loop(file: Path, transitions: int, turns: int) -> list[float]:
     """Returns steps/s with plain and with packed frames, and quartiles of the times' ratio."""
-    from settings.config import Config
     from system.quiet_imports import loading_libraries
 
     with loading_libraries():
@@ -215,10 +215,10 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
 
 def saved(file: Path, codec: str, transitions: int) -> list[float]:
     """Returns the MB of a saved memory, the seconds to save it and to load it."""
-    memory = make_memory(codec, 3, 0.5, transitions)
+    memory = memory_of(codec, 3, 0.5, transitions)
     fill(memory, recorded(file))
     path = Path(file).with_suffix(".memory")
-    other = make_memory(codec, 3, 0.5, transitions)
+    other = memory_of(codec, 3, 0.5, transitions)
     save, load = (times(lambda: memory.save(path), 1), times(lambda: other.load(path), 1))
     size = path.stat().st_size
     path.unlink()
@@ -227,7 +227,7 @@ def saved(file: Path, codec: str, transitions: int) -> list[float]:
 
 def played(game: str, codec: str, transitions: int) -> list[float]:
     """Returns bytes of a transition where all frames are different, and what was expected."""
-    memory = make_memory(codec, 3, 0.5, transitions)
+    memory = memory_of(codec, 3, 0.5, transitions)
     size, _ = fill(memory, play(game))
     return [size, len(memory), memory.nbytes / transitions, memory.max_nbytes / transitions]
 

@@ -89,7 +89,7 @@ def compiled(
         found = [update({name: each[n] for name, each in batches.items()}) for n in range(UPDATES)]
         return {name: tf.stack([each[name] for each in found]) for name in found[0]}
 
-    fields = random_batch(UPDATES * config.batch_size)._asdict()
+    fields = random_batch(UPDATES * config.batch_size).arrays
     del fields["indices"]
     batches = {
         name: array.reshape(UPDATES, config.batch_size, *array.shape[1:])

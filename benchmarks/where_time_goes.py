@@ -103,7 +103,7 @@ def update_flop(agent: Agent, config: Config) -> int:
 def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     """Returns the seconds of what an update is made of, each compiled alone."""
     learner: Learner = agent._learner
-    fields = random_batch(config.batch_size)._asdict()
+    fields = random_batch(config.batch_size).arrays
     del fields["indices"]
     batch = {name: tf.constant(array) for name, array in fields.items()}
     variables = [each.value for each in learner.trainable_variables]

@@ -26,7 +26,7 @@ from atari.emulators import GymnasiumEmulators
 from atari.games import find_game
 from atari.screens import CROP_HEIGHT, CROP_TOP, FRAME_SIZE
 from preprocessing import AtariEnvironments, FrameStack
-from replay_memory import ReplayMemory
+from replay_memory import ReplayMemory, make_memory
 from settings.config import Config
 from system.root import ROOT
 
@@ -354,7 +354,8 @@ def random_play(game: str, streams: int, steps: int) -> tuple[ReplayMemory, list
         find_game(f"{game}NoFrameskip-v4"), streams, np.random.default_rng(0)
     )
     stack = FrameStack(streams, environments.frame_shape, 4)
-    memory = ReplayMemory(streams * steps, streams, environments.frame_shape[:2], 4, 1, 0.99)
+    config = Config(envs=streams, memory_size=streams * steps, n_step=1)
+    memory = make_memory(config, (*environments.frame_shape[:2], 4))
     rng = np.random.default_rng(1)
     stack.push(environments.reset(), np.ones(streams, bool))
     states = []

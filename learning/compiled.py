@@ -26,10 +26,9 @@ DeadShare = Callable[[np.ndarray, DeviceFrames | None], float]
 def compiled_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Updates:
     """Returns a function that makes U updates, one after the other.
 
-    It takes the fields of a `Batch`, each [U, B, …], and the frames on the device that these hold
-    the places of, or None where they hold states. It returns what `Learner.call` finds, each
-    [U, …], and the norm of all gradients together, before any are shortened, as "gradient_norm",
-    [U] float32. It compiles once for each U.
+    It takes the arrays of a `Batch` that an update needs, each [U, B, …], and `Batch.frames`. It
+    returns what `Learner.call` finds, each [U, …], and the norm of all gradients together, before
+    any are shortened, as "gradient_norm", [U] float32. It compiles once for each U.
     """
     if keras.backend.backend() == "jax":
         # In XLA's loops, a CPU takes several times as long for convolutions.
@@ -44,11 +43,7 @@ def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def compiled_dead_relus(dead_relus: DeadReLUs) -> DeadShare:
-    """Returns a function to the share of dead ReLUs from the states of a batch.
-
-    As a `Batch` has them: states, [B, H, W, k] uint8, or the places of their frames, [B, k] int32,
-    with the frames on the device that these are places in.
-    """
+    """Returns a function to the share of dead ReLUs, from `Batch.s_tm1` and `Batch.frames`."""
     make = _jax_dead_relus if keras.backend.backend() == "jax" else _tensorflow_dead_relus
     return make(dead_relus)
 

@@ -93,7 +93,7 @@ class Actor(keras.Model):
 class Learner(keras.Model):
     """Both networks and their loss, in `keras.ops` alone, so that every Keras backend runs it.
 
-    It takes the fields of a `Batch` by name, in a dict.
+    It takes the arrays of a `Batch` by name, in a dict.
 
     Each network draws noise of its own, the same for the whole batch, and quantiles of its own
     (Fortunato et al. 2018, section 3.1; Dabney et al. 2018b, equation 3).

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from replay.device_frames import DeviceFrames
 
 ALIGNMENT = 64  # bytes, of the arrays of a batch
 
@@ -13,8 +16,9 @@ ALIGNMENT = 64  # bytes, of the arrays of a batch
 class Batch(NamedTuple):
     """B transitions to learn from, in the notation of `s_tm1, a_tm1, r_t, discount_t, s_t`.
 
-    Where the frames of the memory lie on the device, a batch holds in place of each state the
-    places of its frames there, [B, k] int32, oldest first.
+    Where the frames of the memory lie on the device, a batch has these frames, and in place of each
+    state the places of its frames there, [B, k] int32, oldest first. The batch is then good until
+    the next frames are appended.
     """
 
     s_tm1: np.ndarray  # [B, H, W, k] uint8
@@ -24,23 +28,35 @@ class Batch(NamedTuple):
     s_t: np.ndarray  # [B, H, W, k] uint8, n steps on; without meaning where discount_t is 0
     indices: np.ndarray  # [B] int64, which transitions these are, for `update_priorities`
     weights: np.ndarray  # [B] float32, importance weights, 1 where sampling is uniform
+    frames: DeviceFrames | None = None  # that s_tm1 and s_t have the places of, if on the device
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name: all fields but `frames`."""
+        arrays = self._asdict()
+        del arrays["frames"]
+        return arrays
 
     def rows(self, first: int, last: int) -> Batch:
         """Returns some of the transitions, in the same arrays."""
-        return Batch(*(array[first:last] for array in self))
+        arrays = (array[first:last] for array in self.arrays.values())
+        return Batch._make((*arrays, self.frames))
 
 
-def empty_batch(size: int, state_shape: tuple[int, int, int], on_device: bool = False) -> Batch:
-    """Returns arrays to fill with transitions.
+def empty_batch(
+    size: int, state_shape: tuple[int, int, int], frames: DeviceFrames | None = None
+) -> Batch:
+    """Returns a batch of arrays to fill with transitions.
 
     Args:
-        size: how many.
+        size: B, transitions.
         state_shape: (H, W, k).
-        on_device: whether their frames lie on the device.
+        frames: the frames, if they lie on the device.
     """
-    shape, dtype = (
-        ((size, state_shape[2]), np.int32) if on_device else ((size, *state_shape), np.uint8)
-    )
+    shape: tuple[int, ...] = (size, *state_shape)
+    dtype: type = np.uint8
+    if frames:
+        shape, dtype = (size, state_shape[2]), np.int32
     return Batch(
         s_tm1=_aligned_zeros(shape, dtype),
         a_tm1=_aligned_zeros((size,), np.int32),
@@ -49,6 +65,7 @@ def empty_batch(size: int, state_shape: tuple[int, int, int], on_device: bool = 
         s_t=_aligned_zeros(shape, dtype),
         indices=_aligned_zeros((size,), np.int64),
         weights=_aligned_zeros((size,), np.float32),
+        frames=frames,
     )
 
 

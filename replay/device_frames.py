@@ -1,7 +1,7 @@
 """The replay memory's frames on the device that computes, on TensorFlow and on JAX.
 
-Only small things go there: the newest frames at each step, and for each update the places of its
-frames. What computes the update puts the states together, so that nothing comes back.
+Each step sends its newest frames there, and each update the places of its frames. The compiled
+update puts the states together, so nothing is sent back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from storage.arrays import ArrayFile
 from storage.loans import Loan
 from system.memory import mebibytes
 
-PIECE_BYTES = 4 << 20  # of frames that are fetched at a time to be written
+PIECE_BYTES = 4 << 20  # frames that are fetched at a time to be written
 
 
 def has_gpu() -> bool:
@@ -29,7 +29,7 @@ def has_gpu() -> bool:
 
 
 def spare_gpu_memory() -> int | None:
-    """Returns the bytes that the GPU still has for this process, or None where nothing tells."""
+    """Returns the bytes that the GPU still has for this process, or None if they are unknown."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -60,19 +60,22 @@ def states_at(places: Any, array: Any) -> Any:
 
 
 class DeviceFrames:
-    """The newest frames of some streams as they are, on the device: a `FrameStore`.
+    """The newest frames of some streams, unpacked on the device: a `FrameStore`.
 
         place:   0            1            2            3            ...   rows · streams
         frame:   row 0,       row 0,       row 1,       row 1,       ...   black, for ever
                  stream 0     stream 1     stream 0     stream 1
 
-    The frames of a time are in the row that is the time modulo the number of rows. Black stands in
-    for what was before an episode's first frame.
+    The frames of a time are in the row that is the time modulo the number of rows. The black frame
+    stands for all before an episode's first.
 
     Attributes:
         time: of the next frames.
         black: the place of the black frame.
     """
+
+    # In files they are as if they were on the host, unpacked.
+    codec = "none"
 
     def __init__(self, rows: int, streams: int, frame_shape: tuple[int, int]):
         """Takes the room for the newest `rows` frames, (height, width), of each stream.
@@ -86,7 +89,7 @@ class DeviceFrames:
         shape = (rows * streams + 1, *frame_shape)
         self._array: _Array
         self._array = _JaxArray(shape) if _is_jax() else _TensorFlowArray(shape)
-        # A loan is read by another thread, which must not see an array that JAX has taken back.
+        # Another thread reads a loan. It must not see an array that JAX has freed.
         self._lock = Lock()
         self._loan, self._lent_from = Loan([]), 0  # pieces, from those of this time on
         self._times_in_piece = max(1, PIECE_BYTES // math.prod(self.row_shape))
@@ -151,14 +154,14 @@ class DeviceFrames:
 
 
 class _Pieces(Sequence[np.ndarray]):
-    """The frames of consecutive times, a few times in a piece, fetched when they are asked for.
+    """The frames of consecutive times, a few times in a piece. A piece is fetched when it is read.
 
     Attributes:
         shape: of all of them, (times, streams, frame bytes).
     """
 
     def __init__(self, frames: DeviceFrames, times_in_piece: int):
-        """Takes all frames that there are now."""
+        """Takes all frames that are held now."""
         self.shape = (frames.time - frames.oldest, *frames.row_shape)
         self._read, self._first, self._times_in_piece = frames.read, frames.oldest, times_in_piece
 
@@ -172,7 +175,7 @@ class _Pieces(Sequence[np.ndarray]):
             raise IndexError(index)
         count, streams, frame_bytes = self.shape
         start = index * self._times_in_piece
-        # As many for each piece, as JAX compiles for each number: the last repeats its last time.
+        # JAX compiles for each number of frames, so the last piece repeats its last time.
         steps = np.minimum(np.arange(start, start + self._times_in_piece), count - 1)
         times, streams_of = np.meshgrid(self._first + steps, np.arange(streams), indexing="ij")
         piece = np.empty((len(steps), streams, frame_bytes), np.uint8)
@@ -193,10 +196,14 @@ class _Array(Protocol):
 
 
 class _TensorFlowArray:
-    """The frames as a variable, which must never be read whole: that would copy it."""
+    """The frames as a variable. It must never be read whole, as that copies it."""
 
     def __init__(self, shape: tuple[int, int, int]):
-        """Takes the room; raises MemoryError."""
+        """Takes the room.
+
+        Raises:
+            MemoryError: the device has too little.
+        """
         import tensorflow as tf
 
         try:
@@ -219,10 +226,14 @@ class _TensorFlowArray:
 
 
 class _JaxArray:
-    """The frames as an array that each change takes the room of and replaces."""
+    """The frames as an array. Each change makes a new one in the same room."""
 
     def __init__(self, shape: tuple[int, int, int]):
-        """Takes the room; raises MemoryError."""
+        """Takes the room.
+
+        Raises:
+            MemoryError: the device has too little.
+        """
         import jax
 
         try:
@@ -243,7 +254,7 @@ class _JaxArray:
 
 @functools.cache
 def _jax_functions() -> tuple[Any, Any]:
-    """Returns what puts frames into an array in place, and what takes some out of it, compiled."""
+    """Returns two compiled functions: one puts frames into an array in place, one takes some."""
     import jax
 
     def put(array: Any, frames: Any, first: Any) -> Any:

@@ -1,4 +1,4 @@
-"""n-step returns, cut where there is nothing to go on with."""
+"""n-step returns, cut short where the next step is not known."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def n_step_returns(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the n-step returns of N transitions, Sutton and Barto 2018, equation 7.1.
 
-    A return ends with the first terminal step. It is cut before the first step that is not known,
-    to be bootstrapped from there.
+    A return ends with the first terminal step. Before the first step that is not known it is cut
+    short, and bootstrapped from the state there.
 
     Args:
         rewards: [n, N] float32, of each transition's first step and of those after it.
-        terminals: [n, N] bool, whether nothing counts after a step.
-        known: [n, N] bool, whether a step's outcome is known.
+        terminals: [n, N] bool, whether the return ends with a step.
+        known: [n, N] bool, whether the outcome of a step is known.
         discounts: [n + 1] float32, gamma to the power of 0, 1 and so on.
 
     Returns:

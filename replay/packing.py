@@ -44,7 +44,7 @@ class Codec(Protocol):
         """
 
     def learn(self, samples: Sequence[bytes]) -> None:
-        """Looks for a dictionary that packs buffers such as these, oldest first, better."""
+        """Trains a dictionary on buffers, oldest first, and uses it if it packs better."""
 
     def keep(self, dictionaries: Iterable[int]) -> None:
         """Forgets all dictionaries but these, and the one that `pack` uses."""
@@ -54,7 +54,7 @@ class Codec(Protocol):
         """Whether there is room for another dictionary."""
 
     def most_bytes(self, lesson: int) -> int:
-        """Returns the bytes that it ever takes, if samples are `lesson` bytes together."""
+        """Returns the most bytes that it takes, if samples are `lesson` bytes together."""
 
     def get_state(self) -> dict[int, bytes]:
         """Returns the dictionaries by their numbers, the one that `pack` uses last."""
@@ -92,7 +92,7 @@ class Lz4Codec:
 
     @property
     def can_learn(self) -> bool:
-        """It never learns."""
+        """False: it never learns."""
         return False
 
     def most_bytes(self, lesson: int) -> int:
@@ -100,7 +100,7 @@ class Lz4Codec:
         return 0
 
     def get_state(self) -> dict[int, bytes]:
-        """Returns that it has no dictionaries."""
+        """Returns nothing: it has no dictionaries."""
         return {}
 
     def set_state(self, dictionaries: dict[int, bytes]) -> None:
@@ -110,8 +110,8 @@ class Lz4Codec:
 class ZstdCodec:
     """zstd at level 1, with the dictionary that packs the game's frames smallest.
 
-    A dictionary holds what the screens of a game have in common, so that what is packed only has to
-    say what is new. One that was trained on other screens is no better than none.
+    A dictionary holds what the screens of a game have in common, so that packed frames hold only
+    what is new. A dictionary of other screens is no better than none.
     """
 
     def __init__(self) -> None:
@@ -138,9 +138,9 @@ class ZstdCodec:
         reader.readinto(out.data)
 
     def learn(self, samples: Sequence[bytes]) -> None:
-        """Trains dictionaries on the older samples, and takes the one that packs the newest best.
+        """Trains dictionaries on the older samples; uses the one that packs the newest best.
 
-        The present one is tried as well, and stays if none is clearly better.
+        The present dictionary is tried as well. It stays if no other is clearly better.
 
         Args:
             samples: buffers as they are to be packed, oldest first.
@@ -170,7 +170,7 @@ class ZstdCodec:
         return len(self._contents) < MOST_DICTIONARIES
 
     def most_bytes(self, lesson: int) -> int:
-        """Returns the bytes that it ever takes, if samples are `lesson` bytes together.
+        """Returns the most bytes that it takes, if samples are `lesson` bytes together.
 
         A dictionary is there as it was trained, and as zstd's tables for packing and for unpacking.
         While it learns, it holds the samples, which zstd copies once, and the counts of segments.
@@ -195,7 +195,7 @@ class ZstdCodec:
 
     @staticmethod
     def _sizes(lesson: int) -> list[int]:
-        """Returns the sizes of dictionary that so many bytes are enough to train."""
+        """Returns the sizes of the dictionaries that a lesson of this many bytes can train."""
         return [size for size in DICTIONARY_SIZES if size * 16 <= lesson]
 
     @staticmethod
@@ -204,13 +204,13 @@ class ZstdCodec:
 
 
 def _parts(packed: memoryview, starts: np.ndarray, lengths: np.ndarray) -> list[memoryview]:
-    """Returns the parts of a buffer that begin here and are so long, each [N] int64."""
+    """Returns the parts of a buffer with these starts and lengths, [N] int64 each."""
     ends = (starts + lengths).tolist()
     return [packed[start:end] for start, end in zip(starts.tolist(), ends, strict=True)]
 
 
 def _compressor(dictionary: zstandard.ZstdCompressionDict | None) -> zstandard.ZstdCompressor:
-    """Returns a packer by this dictionary, which must not have been given to it before."""
+    """Returns a compressor with this dictionary, which must not be in use by another."""
     # With the size in front, zstd unpacks to where a buffer is wanted, and not to a place of its
     # own first; what else it would write is known without. With the small hash table that this
     # level usually has, most of a large dictionary is never found. The shorter matches that it

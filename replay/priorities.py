@@ -1,4 +1,4 @@
-"""Priorities of transitions, by which a replay memory draws what surprised the learner most."""
+"""Priorities of transitions: the larger its TD error, the more often one is drawn."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Priorities:
     """
 
     def __init__(self, capacity: int, exponent: float):
-        """Starts with places that are never drawn.
+        """Starts with priorities of 0, which are never drawn.
 
         Args:
-            capacity: places.
+            capacity: how many places there are.
             exponent: alpha, above 0, which would be uniform, to 1.
         """
         self._exponent = exponent
         self._tree = SumTree(capacity)  # p**alpha
-        self.highest = 1.0  # p**alpha of what is new: the highest that there has been
+        self.highest = 1.0  # p**alpha of new transitions: the highest there has been
 
     @property
     def nbytes(self) -> int:
@@ -39,16 +39,16 @@ class Priorities:
         return self._tree.leaves
 
     def load(self, values: np.ndarray, highest: float) -> None:
-        """Takes what `values` and `highest` were."""
+        """Sets `values` and `highest`."""
         self._tree.load(values)
         self.highest = highest
 
     def add(self, places: np.ndarray) -> None:
-        """Gives places, [N] int64, the highest priority, as something new is there."""
+        """Gives places of new transitions, [N] int64, the highest priority there has been."""
         self._tree.set(places, np.full(len(places), self.highest))
 
     def remove(self, places: np.ndarray) -> None:
-        """Lets places, [N] int64, never be drawn."""
+        """Sets the priorities of places, [N] int64, to 0, so that they are never drawn."""
         self._tree.set(places, np.zeros(len(places)))
 
     def update(self, places: np.ndarray, td_errors: np.ndarray) -> None:
@@ -62,9 +62,9 @@ class Priorities:
         self.highest = max(self.highest, values.max(initial=0.0))
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Returns places, [count] int64, one from each of `count` equal parts of the whole.
+        """Returns places, [count] int64, one from each of `count` equal parts of the total.
 
-        Schaul et al. 2016, appendix B.2.1.
+        Source: Schaul et al. 2016, appendix B.2.1.
         """
         points = (np.arange(count) + rng.random(count)) / count * self._tree.total
         return self._tree.find(points)
@@ -72,9 +72,9 @@ class Priorities:
     def weights(self, places: np.ndarray, importance_exponent: float) -> np.ndarray:
         """Returns the importance weights of places that were drawn together.
 
-        w_i = (N P(i))**-beta, divided by the highest of them, Schaul et al. 2016, section 3.4: what
-        is drawn more often than by uniform sampling counts for less. N and the sum of all
-        priorities cancel out in the division.
+        w_i = (N P(i))**-beta, divided by the highest weight of the batch, Schaul et al. 2016,
+        section 3.4. So a transition that is drawn more often than by uniform sampling counts less.
+        N and the sum of all priorities cancel out in the division.
 
         Args:
             places: [B] int64.

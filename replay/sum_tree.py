@@ -1,4 +1,4 @@
-"""A sum tree, which draws from very many transitions in proportion to their priorities."""
+"""A sum tree, which draws from millions of transitions in proportion to their priorities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDTH = 32
 
 
 class SumTree:
-    """Numbers from 0 up, the leaves, and above them the sums that find a point among them.
+    """Leaves, which are numbers of at least 0, and above them sums to find a point among them.
 
     Schaul et al. 2016, appendix B.2.1, with wide nodes, so that a batch takes a few NumPy calls for
     each level. The leaves lie end to end, each as long as its value, and a point is looked up from

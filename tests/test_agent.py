@@ -239,12 +239,12 @@ def misaligned(array: np.ndarray) -> np.ndarray:
 def test_a_batch_can_be_learnt_from_where_it_lies_or_copied() -> None:
     # Tensors can have the memory of arrays that start at such places.
     arrays = empty_batch(16, (84, 84, 4))
-    assert [array.ctypes.data % ALIGNMENT for array in arrays] == [0] * len(arrays)
+    assert not any(array.ctypes.data % ALIGNMENT for array in arrays.arrays.values())
     batch = two_rooms(np.random.default_rng(0))
-    for array, filled in zip(arrays, batch, strict=True):
-        array[:] = filled
-    shifted = Batch(*map(misaligned, batch))
-    assert all(each.ctypes.data % ALIGNMENT for each in shifted)
+    for name, array in arrays.arrays.items():
+        array[:] = batch.arrays[name]
+    shifted = Batch(*map(misaligned, batch.arrays.values()))
+    assert all(array.ctypes.data % ALIGNMENT for array in shifted.arrays.values())
     found = [[make_agent().learn(each)[0].loss for _ in range(2)] for each in (arrays, shifted)]
     assert found[0] == found[1]
 

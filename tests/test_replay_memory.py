@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
@@ -16,8 +13,9 @@ from hypothesis import strategies as st
 
 from replay.batch import Batch, empty_batch
 from replay.n_step import Horizon
-from replay_memory import AT_A_TIME, ReplayMemory
-from system.root import ROOT
+from replay.states import AT_A_TIME
+from replay_memory import ReplayMemory
+from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
 
 DISCOUNT = 0.5  # a power of two, so that returns are exact
@@ -185,7 +183,7 @@ def test_it_draws_what_a_memory_of_whole_states_would(
 ) -> None:
     """Also while it is being filled, and learnt from."""
     streams, stack_size, n_step, rows, frames_per_step, steps = history
-    memory = ReplayMemory(
+    memory = a_memory(
         rows * streams, streams, (2, 3), stack_size, n_step, DISCOUNT,
         frames_per_step=frames_per_step, codec=codec, priority_exponent=exponent,
     )  # fmt: skip
@@ -218,7 +216,7 @@ def test_it_draws_what_a_memory_of_whole_states_would(
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 def test_frames_that_pack_badly_leave_room_for_fewer(codec: str, exponent: float) -> None:
     rng = np.random.default_rng(5)
-    memory = ReplayMemory(400, 1, (84, 84), 4, 3, DISCOUNT, codec=codec, priority_exponent=exponent)
+    memory = a_memory(400, 1, (84, 84), 4, 3, DISCOUNT, codec=codec, priority_exponent=exponent)
     noise = {0: np.zeros((84, 84), np.uint8)}
 
     def picture(number: int) -> np.ndarray:
@@ -253,7 +251,7 @@ def test_frames_that_pack_badly_leave_room_for_fewer(codec: str, exponent: float
 
 
 def test_a_memory_that_packs_well_is_not_short() -> None:
-    memory = ReplayMemory(400, 1, (84, 84), 4, 3, DISCOUNT)
+    memory = a_memory(400, 1, (84, 84), 4, 3, DISCOUNT)
     nothing = np.zeros(1)
     for _ in range(900):
         frame = np.zeros((1, 84, 84), np.uint8)
@@ -278,7 +276,7 @@ def filled(
     kinds: list[tuple[float, bool, bool]], n_step: int = 1, rows: int = 16, exponent: float = 0.0
 ) -> ReplayMemory:
     """Returns a memory of one stream to which these have been appended."""
-    memory = ReplayMemory(rows, 1, (1, 1), 4, n_step, DISCOUNT, priority_exponent=exponent)
+    memory = a_memory(rows, 1, (1, 1), 4, n_step, DISCOUNT, priority_exponent=exponent)
     append_all(memory, kinds)
     return memory
 
@@ -332,7 +330,7 @@ def test_newest_steps_bootstrap_from_the_newest_state() -> None:
 
 def test_returns_can_look_further_ahead_than_the_memory_was_made_for() -> None:
     kinds = [(float(number), *(LIFE if number % 5 == 4 else GOES_ON)) for number in range(12)]
-    made_for_it = ReplayMemory(12, 1, (1, 1), 4, 6, 0.25)
+    made_for_it = a_memory(12, 1, (1, 1), 4, 6, 0.25)
     append_all(made_for_it, kinds)
     made_for_less = filled(kinds, n_step=2, rows=12)
     for_both = [
@@ -375,7 +373,7 @@ def chi_square_is_likely(counts: np.ndarray, expected: np.ndarray) -> bool:
 
 def wrapped_around(rng: np.random.Generator, exponent: float, codec: str) -> ReplayMemory:
     """Returns a memory of indices 66 to 105 in which there is every kind of end."""
-    memory = ReplayMemory(40, 2, (1, 1), 4, 3, DISCOUNT, codec=codec, priority_exponent=exponent)
+    memory = a_memory(40, 2, (1, 1), 4, 3, DISCOUNT, codec=codec, priority_exponent=exponent)
     for step in islice(random_play(rng, 2, (1, 1)), 53):
         memory.append(*step)
     return memory
@@ -455,13 +453,13 @@ def test_same_generator_draws_the_same_batch() -> None:
 
 
 def test_shapes_and_types_are_as_documented() -> None:
-    memory = ReplayMemory(64, 2, (84, 84), 4, 3, 0.99)
+    memory = a_memory(64, 2, (84, 84), 4, 3, 0.99)
     for _ in range(10):
         nothing = np.zeros(2)
         memory.append(np.zeros((2, 84, 84), np.uint8), nothing, nothing, nothing > 0, nothing > 0)
     batch = memory.sample(5, np.random.default_rng(0))
     assert batch.s_tm1.shape == batch.s_t.shape == (5, 84, 84, 4)
-    assert [a.dtype for a in batch] == [
+    assert [a.dtype for a in batch.arrays.values()] == [
         np.uint8, np.int32, np.float32, np.float32, np.uint8, np.int64, np.float32,
     ]  # fmt: skip
     assert (batch.weights == 1).all()
@@ -472,108 +470,21 @@ def test_arrays_given_are_filled_and_returned(size: int) -> None:
     memory = filled([(float(number), *GOES_ON) for number in range(12)], exponent=0.5)
     new = memory.sample(size, np.random.default_rng(3), 0.5)
     out = empty_batch(size, memory.state_shape)
-    for array in out:
+    for array in out.arrays.values():
         array[:] = 77
     given = memory.sample(size, np.random.default_rng(3), 0.5, out)
-    for array, same, wanted in zip(given, out, new, strict=True):
-        assert array is same
-        np.testing.assert_array_equal(array, wanted)
-
-
-def test_plain_frames_take_a_byte_for_each_pixel() -> None:
-    memory = ReplayMemory(800, 2, (84, 84), 4, 3, 0.99, codec="none")
-    empty = memory.nbytes
-    for step in islice(random_play(np.random.default_rng(0), 2, (84, 84)), 500):
-        memory.append(*step)
-    assert memory.nbytes - empty == 800 * (84 * 84 + 8)
-
-
-@pytest.mark.parametrize("exponent", [0.0, 0.6])
-@pytest.mark.parametrize("codec", CODECS)
-def test_what_it_takes_at_most_is_known_before(codec: str, exponent: float) -> None:
-    memory = ReplayMemory(2_003, 4, (84, 84), 3, 2, 0.99, codec=codec, priority_exponent=exponent)
-    assert memory.max_nbytes == ReplayMemory.most_bytes(
-        2_003, 4, (84, 84), 3, codec, prioritized=exponent > 0
-    )
-    before = 0
-    for step in islice(random_play(np.random.default_rng(0), 4, (84, 84)), 600):
-        memory.append(*step)
-        assert before <= memory.nbytes <= memory.max_nbytes
-        before = memory.nbytes
-
-
-def test_steps_and_priorities_count_for_what_it_takes_at_most() -> None:
-    def most(codec: str, prioritized: bool) -> int:
-        return ReplayMemory.most_bytes(10**7, 8, (84, 84), 4, codec, prioritized)
-
-    # The frames and 8 bytes of each transition, and those of a state and its next, a few at a time.
-    assert 0 <= most("none", False) - 10**7 * (84 * 84 + 8) < 2**25
-    for codec in CODECS:
-        # A sum tree: 8 bytes, and a 31st part of that.
-        assert 8 * 32 / 31 <= (most(codec, True) - most(codec, False)) / 10**7 < 9
-
-
-def test_a_million_transitions_take_less_than_a_gibibyte() -> None:
-    most = ReplayMemory.most_bytes(10**6, 8, (84, 84), 4, "zstd", prioritized=True)
-    assert 10**6 * 100 < most < 2**30
-    memory = ReplayMemory(10**6, 8, (84, 84), 4, 3, 0.99, priority_exponent=0.6)
-    assert memory.max_nbytes == most
-
-
-# Fills a memory of 60,000 transitions once and a bit; prints by how many bytes the process grew.
-FILL = """
-import gc, itertools, sys
-import numpy as np
-
-sys.path.insert(0, ".")
-from tests.helpers.plays import random_play, real_play
-from replay_memory import ReplayMemory
-
-def most_resident():
-    with open("/proc/self/status") as file:
-        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
-
-game, codec = sys.argv[1:]
-if game == "noise":
-    play = list(itertools.islice(random_play(np.random.default_rng(1), 8, (84, 84)), 200))
-else:
-    play = real_play(game, 8, 200, seed=1)
-gc.collect()
-with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")  # counts the most from here on
-before = most_resident()
-memory = ReplayMemory(60_000, 8, (84, 84), 4, 3, 0.99, codec=codec, priority_exponent=0.6)
-for step in itertools.islice(itertools.cycle(play), 7_600):
-    memory.append(*step)
-memory.sample(32, np.random.default_rng(0))
-print(len(memory), most_resident() - before, memory.max_nbytes)
-"""
-
-
-@pytest.mark.skipif(
-    not os.access("/proc/self/clear_refs", os.W_OK), reason="asks Linux what the process takes"
-)
-@pytest.mark.parametrize(
-    ("game", "codec"), [("ALE/Riverraid-v5", "zstd"), ("noise", "zstd"), ("noise", "lz4")]
-)
-def test_the_process_grows_by_no_more_than_was_said(game: str, codec: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FILL, game, codec],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    length, growth, most = map(int, done.stdout.split())
-    assert (length == 60_000) == (game != "noise")
-    assert growth < most
-    assert growth < 60_000 * 84 * 84 / 3
+    for name, array in given.arrays.items():
+        assert array is out.arrays[name]
+        np.testing.assert_array_equal(array, new.arrays[name])
 
 
 def test_capacity_is_rounded_down_to_whole_rows() -> None:
-    assert ReplayMemory(103, 4, (1, 1), 4, 1, 0.99).capacity == 100
+    assert a_memory(103, 4, (1, 1), 4, 1, 0.99).capacity == 100
 
 
 def test_too_small_a_memory_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 14"):
-        ReplayMemory(13, 2, (1, 1), 4, 3, 0.99)
+        a_memory(13, 2, (1, 1), 4, 3, 0.99)
 
 
 def test_it_tells_when_nothing_can_be_drawn_any_more() -> None:
@@ -590,4 +501,4 @@ def test_it_tells_when_nothing_can_be_drawn_any_more() -> None:
 
 def test_empty_memory_says_so() -> None:
     with pytest.raises(ValueError, match="no whole transition"):
-        ReplayMemory(100, 2, (1, 1), 4, 3, 0.99).sample(1, np.random.default_rng(0))
+        a_memory(100, 2, (1, 1), 4, 3, 0.99).sample(1, np.random.default_rng(0))

@@ -18,6 +18,7 @@ from replay_memory import ReplayMemory
 from storage import arrays
 from storage.arrays import ArrayFileError
 from system.root import ROOT
+from tests.helpers.memories import a_memory
 from tests.helpers.plays import Step, random_play, real_play
 
 CODECS = pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
@@ -39,7 +40,7 @@ def learn(memory: ReplayMemory, seed: int) -> None:
 def small(steps: int, seed: int = 0, **changes: Any) -> ReplayMemory:
     """Returns a memory that has seen so many steps, and learnt."""
     settings = SMALL | changes
-    memory = ReplayMemory(**settings)
+    memory = a_memory(**settings)
     rng = np.random.default_rng(seed)
     frame_shape = (*settings["frame_shape"], settings.get("frames_per_step", 1))
     play = random_play(rng, settings["streams"], frame_shape)
@@ -135,7 +136,7 @@ def test_a_real_game_is_saved_with_the_dictionaries_that_pack_it(
     codec: str, steps: int, play: list[Step], tmp_path: Path
 ) -> None:
     def empty() -> ReplayMemory:
-        return ReplayMemory(
+        return a_memory(
             800, 2, (84, 84), 4, 3, 0.99, codec=codec, priority_exponent=0.6, game="Riverraid"
         )
 
@@ -275,7 +276,7 @@ import resource, sys
 from pathlib import Path
 
 sys.path.insert(0, ".")
-from test_saved_memory import small
+from tests.test_saved_memory import small
 
 memory = small(75)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

@@ -75,7 +75,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint, pretrain_again: bool) -> N
     """
     set_state(trainer, checkpoint.read())
     if checkpoint.memory_path:
-        trainer.memory.load(checkpoint.memory_path)
+        trainer.batches.load(checkpoint.memory_path)
     else:
         trainer.lost.append("the replay memory, which was left out")
     if pretrain_again or not checkpoint.memory_path:

@@ -186,7 +186,7 @@ class Trainer:
         """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
         importance, horizon = self._sampling()
         batches = self.batches.take(importance, updates, following, horizon)
-        made = self.agent.learn(batches, self.memory.device_frames)
+        made = self.agent.learn(batches)
         for update in made:
             self.episodes.add_update(update)
             if self.after_update:
@@ -195,7 +195,7 @@ class Trainer:
         td_errors = np.concatenate([update.td_errors for update in made])
         self.batches.update_priorities(batches.indices, td_errors)
         if self.step // DEAD_RELUS_EVERY > self.dead_relus_step // DEAD_RELUS_EVERY:
-            self.dead_relus = self.agent.dead_relus(batches, self.memory.device_frames)
+            self.dead_relus = self.agent.dead_relus(batches)
             self.dead_relus_step = self.step
 
     def close(self) -> None:

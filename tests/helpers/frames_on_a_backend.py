@@ -16,6 +16,7 @@ from agent import Agent, make_agent
 from replay.device_frames import DeviceFrames, has_gpu, states_at
 from replay_memory import ReplayMemory
 from settings.config import Config
+from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
 
 SHAPE, STREAMS, ROWS, BATCH = (44, 44), 2, 12, 8
@@ -23,9 +24,8 @@ SHAPE, STREAMS, ROWS, BATCH = (44, 44), 2, 12, 8
 
 def memory(on_device: bool) -> ReplayMemory:
     """Returns an empty memory."""
-    frames = DeviceFrames(ROWS, STREAMS, SHAPE) if on_device else None
-    return ReplayMemory(
-        ROWS * STREAMS, STREAMS, SHAPE, 4, 2, 0.9, codec="none", device_frames=frames
+    return a_memory(
+        ROWS * STREAMS, STREAMS, SHAPE, 4, 2, 0.9, codec="none", on_device=on_device
     )  # fmt: skip
 
 
@@ -45,8 +45,8 @@ def course(memory: ReplayMemory, steps: int, seed: int = 0) -> list[bytes]:
         if memory.can_sample:
             batch = memory.sample(BATCH, np.random.default_rng(number))
             for states in (batch.s_tm1, batch.s_t):
-                if memory.device_frames:
-                    states = np.asarray(states_at(states, memory.device_frames.array))
+                if batch.frames:
+                    states = np.asarray(states_at(states, batch.frames.array))
                 seen.append(states.tobytes())
     return seen
 
@@ -55,8 +55,8 @@ def learnt(memory: ReplayMemory, agent: Agent) -> list[np.ndarray]:
     """Returns weights after two calls that make two updates each, and the share of dead ReLUs."""
     for seed in range(2):
         batches = memory.sample(2 * BATCH, np.random.default_rng(seed))
-        agent.learn(batches, memory.device_frames)
-    share = agent.dead_relus(batches, memory.device_frames)
+        agent.learn(batches)
+    share = agent.dead_relus(batches)
     return [*agent.online.get_weights(), np.array(share)]
 
 

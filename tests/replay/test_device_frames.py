@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay import device_frames
-from replay.device_frames import DeviceFrames, states_at
+from replay.device_frames import states_at
 from replay_memory import ReplayMemory
 from settings.config import Config
 from storage.arrays import save
 from storage.checkpoints import MEMORY_KIND, newest
 from storage.loans import end_loans
 from system.root import ROOT
+from tests.helpers.memories import a_memory
 from tests.helpers.outcomes import assert_same
 from tests.helpers.parted_runs import go_on, interrupted
 from tests.helpers.plays import random_play
@@ -40,13 +40,13 @@ def memories(
 ) -> tuple[ReplayMemory, ReplayMemory]:  # fmt: skip
     """Returns two empty memories, whose frames lie beside them and on the device."""
 
-    def memory(frames: DeviceFrames | None) -> ReplayMemory:
-        return ReplayMemory(
+    def memory(on_device: bool) -> ReplayMemory:
+        return a_memory(
             rows * streams, streams, SHAPE, stack_size, n_step, 0.9, frames_per_step=new,
-            codec="none", priority_exponent=exponent, game="Pong-v0", device_frames=frames,
+            codec="none", priority_exponent=exponent, game="Pong-v0", on_device=on_device,
         )  # fmt: skip
 
-    return memory(None), memory(DeviceFrames(rows * new, streams, SHAPE))
+    return memory(False), memory(True)
 
 
 def assert_alike(plain: ReplayMemory, device: ReplayMemory, seed: int, size: int = 70) -> None:
@@ -55,11 +55,12 @@ def assert_alike(plain: ReplayMemory, device: ReplayMemory, seed: int, size: int
     if not plain.can_sample:
         return
     ours, theirs = (m.sample(size, np.random.default_rng(seed), 0.5) for m in (device, plain))
-    assert device.device_frames
-    for name, array in ours._asdict().items():
+    assert ours.frames
+    assert not theirs.frames
+    for name, array in ours.arrays.items():
         if name in ("s_tm1", "s_t"):
             assert (array.dtype, array.shape) == (np.int32, (size, plain.state_shape[2]))
-            array = np.asarray(states_at(array, device.device_frames.array))
+            array = np.asarray(states_at(array, ours.frames.array))
         np.testing.assert_array_equal(array, getattr(theirs, name), err_msg=name)
         assert array.dtype == getattr(theirs, name).dtype
     td_errors = np.random.default_rng(seed).exponential(size=size).astype(np.float32)
@@ -236,49 +237,3 @@ def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
         "states": True, "files": True, "goes on": True, "weights": True, "error": error,
         "gpu": False, "tensorflow": False,
     }  # fmt: skip
-
-
-# ---------------------------------------------------------------- room
-
-
-# Asks for a memory that is too large where 900 MiB are left, and for the largest that is said to
-# fit.
-ASK_FOR_MEMORIES = """
-import resource
-import numpy as np, psutil
-from settings.config import Config
-from replay.device_frames import DeviceFrames
-from training.prefetching import make_prefetcher
-
-DeviceFrames(1, 1, (1, 1))  # what the device needs itself is there
-most = psutil.Process().memory_info().vms + (900 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-def attempt(memory):
-    config = Config(memory_size=memory, memory_on_device=True)
-    return make_prefetcher(config, (84, 84, 4), np.random.default_rng(0)).memory
-
-try:
-    attempt(10**9)
-except MemoryError as error:
-    print(error)
-    largest = int(str(error).rpartition(" ")[2])
-# The process itself may grow a little between the two.
-print(largest, attempt(largest * 49 // 50).device_frames.nbytes)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits what a process takes as Linux does")
-def test_the_largest_memory_that_fits_is_named() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ASK_FOR_MEMORIES],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    error, fitting = done.stdout.splitlines()
-    # A billion frames of 84×84, and 8 bytes for each transition.
-    said = r"--memory 1000000000 can come to take 6,736,755 MiB, and this machine has (\d+) MiB to "
-    found = re.fullmatch(rf"{said}spare: give at most --memory (\d+)", error)
-    assert found
-    largest, taken = map(int, fitting.split())
-    assert largest == int(found[2])
-    assert 0.97 * int(found[1]) < taken / 2**20 < int(found[1])

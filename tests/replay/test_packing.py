@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from atari.games import find_game
 from preprocessing import AtariEnvironments
-from replay.frames import GROUP
+from replay.packed_frames import GROUP
 from replay.packing import CODECS, DICTIONARY_SIZES, MOST_DICTIONARIES, Codec, ZstdCodec
 from system.root import ROOT
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,8 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from replay.priorities import SMALLEST_PRIORITY, Priorities
-from replay_memory import ReplayMemory
-from tests.helpers.plays import random_play
 
 
 def holding(td_errors: list[float], exponent: float) -> Priorities:
@@ -153,76 +149,3 @@ def test_weights_make_up_for_the_probabilities(
     weights = priorities.weights(places, beta)
     np.testing.assert_allclose(weights, wanted / wanted.max(), rtol=1e-9)
     assert weights.max() == 1
-
-
-# ---------------------------------------------------------------- in a memory
-
-
-def wrapped_around(steps: int = 100) -> ReplayMemory:
-    """Returns a memory of 48 transitions, 16 of each stream, that held others before."""
-    memory = ReplayMemory(48, 3, (2, 2), 2, 2, 0.99, priority_exponent=0.5)
-    for step in islice(random_play(np.random.default_rng(1), 3, (2, 2)), steps):
-        memory.append(*step)
-    return memory
-
-
-def test_new_transitions_are_drawn_like_the_one_with_the_highest_td_error() -> None:
-    memory = ReplayMemory(48, 1, (1, 1), 2, 1, 0.99, priority_exponent=0.5)
-    nothing = np.zeros(1)
-    for number in range(10):
-        if number == 5:
-            memory.update_priorities(np.arange(5), np.array([0, 0, 15.999999, 0, 0], np.float32))
-        frame = np.zeros((1, 1, 1), np.uint8)
-        memory.append(frame, nothing, nothing, nothing > 0, nothing > 0)
-    batch = memory.sample(100_000, np.random.default_rng(0), 1.0)
-    counts = np.bincount(batch.indices, minlength=9)
-    # The root of 16 is 4, that of the smallest priority 0.001; the newest, 9, has no next state.
-    values = np.array([0.001, 0.001, 4, 0.001, 0.001, 4, 4, 4, 4])
-    assert counts == pytest.approx(100_000 * values / values.sum(), abs=60)
-    np.testing.assert_allclose(batch.weights, 0.001 / values[batch.indices], rtol=1e-5)
-
-
-def test_indices_overwritten_in_the_meantime_are_passed_over() -> None:
-    told, other = wrapped_around(), wrapped_around()
-    # 84 steps of three streams are gone, and the places of the last of them are taken again.
-    gone = np.array([0, 3, 251, 250, 249, 48])
-    told.update_priorities(gone, np.full(6, 1e6, np.float32))
-    held = np.array([252, 270, 299])
-    mixed = np.array([251, 252, 204, 270, 299])
-    told.update_priorities(mixed, np.array([1e6, 2, 1e6, 3, 4], np.float32))
-    other.update_priorities(held, np.array([2, 3, 4], np.float32))
-    # The priorities are the same, and so is the highest, which new transitions get.
-    for step in islice(random_play(np.random.default_rng(2), 3, (2, 2)), 10):
-        ours, theirs = (
-            memory.sample(500, np.random.default_rng(0), 1.0) for memory in (told, other)
-        )
-        for one, another in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(one, another)
-        told.append(*step)
-        other.append(*step)
-
-
-def test_a_priority_goes_with_its_transition_when_it_is_overwritten() -> None:
-    memory = wrapped_around()
-    memory.update_priorities(np.arange(252, 300), np.linspace(0, 9, 48, dtype=np.float32))
-    for step in islice(random_play(np.random.default_rng(2), 3, (2, 2)), 16):
-        memory.append(*step)
-    # All are new and have the highest priority, so all weigh the same.
-    assert (memory.sample(500, np.random.default_rng(0), 1.0).weights == 1).all()
-
-
-def test_a_memory_refuses_td_errors_that_are_not_finite() -> None:
-    memory = wrapped_around()
-    with pytest.raises(ValueError, match="finite"):
-        memory.update_priorities(np.array([299]), np.array([np.nan], np.float32))
-
-
-def test_a_uniform_memory_has_no_use_for_td_errors() -> None:
-    memory = ReplayMemory(48, 3, (2, 2), 2, 2, 0.99)
-    for step in islice(random_play(np.random.default_rng(1), 3, (2, 2)), 20):
-        memory.append(*step)
-    before = memory.sample(64, np.random.default_rng(0), 1.0)
-    memory.update_priorities(before.indices, np.linspace(0, 9, 64, dtype=np.float32))
-    after = memory.sample(64, np.random.default_rng(0), 1.0)
-    np.testing.assert_array_equal(after.indices, before.indices)
-    assert (after.weights == 1).all()

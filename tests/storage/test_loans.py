@@ -12,11 +12,12 @@ from replay_memory import ReplayMemory
 from storage.arrays import ArrayFile, save
 from storage.checkpoints import MEMORY_KIND
 from storage.loans import Loan, end_loans
+from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
 
 
 def memory_of(codec: str, rows: int = 60) -> ReplayMemory:
-    return ReplayMemory(rows * 2, 2, (12, 10), 4, 1, 0.99, codec=codec, priority_exponent=0.5)
+    return a_memory(rows * 2, 2, (12, 10), 4, 1, 0.99, codec=codec, priority_exponent=0.5)
 
 
 def test_an_array_is_back_when_the_next_is_asked_for() -> None:

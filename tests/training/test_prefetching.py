@@ -12,9 +12,9 @@ import pytest
 
 from preprocessing import make_environments
 from replay.batch import Batch
-from replay_memory import ReplayMemory
 from settings.config import Config
 from storage.episode_log import Episode
+from tests.helpers.memories import a_memory
 from tests.helpers.plays import Step, random_play, real_play
 from training.prefetching import Prefetcher, make_prefetcher
 from training.run import assemble
@@ -31,7 +31,7 @@ def prefetcher(
     most_updates: int = 1,
 ) -> Prefetcher:
     """Returns one of a memory of 60 steps in two streams, to which so many have been appended."""
-    memory = ReplayMemory(120, 2, (84, 84), 4, 3, 0.99, priority_exponent=exponent)
+    memory = a_memory(120, 2, (84, 84), 4, 3, 0.99, priority_exponent=exponent)
     rng = np.random.default_rng(5)
     batches = Prefetcher(memory, batch_size, rng, most_updates, in_background)
     for step in islice(random_play(np.random.default_rng(1), 2, (84, 84)), steps):
@@ -40,11 +40,11 @@ def prefetcher(
 
 
 def copied(batch: Batch) -> Batch:
-    return Batch(*(array.copy() for array in batch))
+    return Batch(*(array.copy() for array in batch.arrays.values()))
 
 
 def assert_same(one: Batch, other: Batch) -> None:
-    for ours, theirs in zip(one, other, strict=True):
+    for ours, theirs in zip(one.arrays.values(), other.arrays.values(), strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs)
 
@@ -163,6 +163,21 @@ def test_the_importance_exponent_is_of_the_batch_that_is_drawn_now(in_background
     prefetching.close()
 
 
+@IN_BACKGROUND
+def test_a_loaded_memory_is_drawn_from(in_background: bool, tmp_path: Path) -> None:
+    saved = prefetcher(False, exponent=0.6, steps=40)
+    saved.memory.save(tmp_path / "memory")
+    prefetching = prefetcher(in_background, exponent=0.6, steps=10)
+    prefetching.prepare(0.5)
+    with pytest.raises(AssertionError):  # a batch of what was there before is still to be taken
+        prefetching.load(tmp_path / "memory")
+    prefetching.take(0.5, following=0)
+    prefetching.load(tmp_path / "memory")
+    prefetching.set_state(saved.get_state())
+    assert_same(prefetching.take(0.5), saved.take(0.5))
+    prefetching.close()
+
+
 # ---------------------------------------------------------------- errors and ends
 
 
@@ -180,7 +195,7 @@ def test_nothing_to_draw_comes_out_of_take(in_background: bool) -> None:
 
 @IN_BACKGROUND
 def test_an_error_comes_when_its_batch_is_taken(in_background: bool) -> None:
-    memory = ReplayMemory(4, 1, (1, 1), 1, 1, 0.99)
+    memory = a_memory(4, 1, (1, 1), 1, 1, 0.99)
     prefetching = Prefetcher(memory, 2, np.random.default_rng(0), in_background=in_background)
     no, yes = np.zeros(1, bool), np.ones(1, bool)
 
@@ -236,7 +251,7 @@ def test_the_memory_is_as_the_settings_say(
         state_frames=state_frames,
     )
     prefetching = make_prefetcher(config, (84, 84, 3), np.random.default_rng(5))
-    memory = ReplayMemory(
+    memory = a_memory(
         301,
         2,
         (84, 84),

@@ -13,13 +13,13 @@ import pytest
 from agent import Agent, Update, make_agent
 from preprocessing import make_environments, state_shape
 from replay.batch import Batch
-from replay.device_frames import DeviceFrames
 from replay_memory import ReplayMemory
 from settings.config import Config, ConfigError
 from storage import weights as weights_file
 from storage.episode_log import Episode, LogError, read_log
 from system.memory import mebibytes
 from tests.helpers.default_networks import default_network
+from tests.helpers.memories import a_memory
 from tests.helpers.outcomes import assert_same
 from training.prefetching import Prefetcher, updates_in_a_call
 from training.restoring import state_of
@@ -85,14 +85,14 @@ class Recorder(Agent):
         self.epsilons.append(epsilon)
         return super().act(states, epsilon, explore)
 
-    def learn(self, batches: Batch, frames: DeviceFrames | None = None) -> list[Update]:
-        made = super().learn(batches, frames)
+    def learn(self, batches: Batch) -> list[Update]:
+        made = super().learn(batches)
         size = len(batches.indices) // len(made)
         for first in range(0, len(batches.indices), size):
             self.updates.append(self.acts)
             # Its arrays are filled anew for the call after next.
             of_one = batches.rows(first, first + size)
-            self.batches.append(Batch(*(array.copy() for array in of_one)))
+            self.batches.append(Batch(*(array.copy() for array in of_one.arrays.values())))
         return made
 
     def copy_to_target(self) -> None:
@@ -109,7 +109,7 @@ def parts(config: Config) -> tuple[Trainer, Recorder, ReplayMemory]:
     agent = make_agent(config, states, environments.num_actions, np.random.default_rng(1))
     agent.__class__ = Recorder
     agent.note()
-    memory = ReplayMemory(
+    memory = a_memory(
         config.memory_size, config.envs, states[:2], states[2], config.n_step, config.discount,
         frames_per_step=config.frames_per_step,
     )  # fmt: skip
@@ -384,7 +384,7 @@ def test_settings_device_and_bytes_are_shown_first(
     assert "Breakout-v0" in shown
     assert "seed                 3" in shown
     assert "tensorflow, device" in shown
-    memory = ReplayMemory(4_000, 4, (84, 84), 4, 3, 0.99)
+    memory = a_memory(4_000, 4, (84, 84), 4, 3, 0.99)
     sizes = f"{mebibytes(memory.nbytes)} now, at most {mebibytes(memory.max_nbytes)}"
     assert f"replay memory: 4,000 transitions, {sizes}\n" in shown
 

@@ -18,7 +18,6 @@ import pytest
 from ale_py.vector_env import AtariVectorEnv
 
 from dqn_atari import ListAgents, ListPresets, main, make_parser
-from replay_memory import ReplayMemory
 from settings.config import Config
 from settings.declaration import GROUPS
 from storage import weights as weights_file
@@ -26,6 +25,7 @@ from storage.episode_log import read_log
 from system.memory import mebibytes
 from system.root import ROOT
 from tests.helpers.default_networks import default_network
+from tests.helpers.memories import a_memory
 from tests.helpers.terminals import shown_in_a_terminal
 
 PROGRAM = ROOT / "dqn_atari.py"
@@ -250,52 +250,6 @@ def test_memory_that_the_machine_has_not_got_ends_in_one_line(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
-# Asks for memories where the process may come to take so much more; prints what comes of each.
-ASK_FOR_MEMORIES = """
-import re, resource, sys
-import numpy as np, psutil
-from settings.config import Config
-from training.prefetching import make_prefetcher
-
-codec, exponent = sys.argv[1], float(sys.argv[2])
-most = psutil.Process().memory_info().vms + (700 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-def attempt(memory):
-    config = Config(memory_size=memory, frame_codec=codec, priority_exponent=exponent)
-    try:
-        made = make_prefetcher(config, (84, 84, 4), np.random.default_rng(0))
-    except MemoryError as error:
-        print(error)
-        return int(str(error).rpartition(" ")[2])
-    print(made.memory.capacity, made.memory.max_nbytes)
-    sys.exit()
-
-for _ in range(5):  # the process itself may grow a little between two attempts
-    largest = attempt(10**9)
-    attempt(largest * 102 // 100)
-    attempt(largest)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits what a process takes as Linux does")
-@pytest.mark.parametrize("exponent", [0.0, 0.6])
-@pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
-def test_the_largest_memory_that_an_error_gives_fits(codec: str, exponent: float) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ASK_FOR_MEMORIES, codec, str(exponent)],
-        cwd=PROGRAM.parent, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    too_large, a_bit_larger, fitting = done.stdout.splitlines()[-3:]
-    largest = int(too_large.rpartition("give at most --memory ")[2])
-    # Networks, frameworks and batches need some of the 700 MiB as well.
-    spare = re.search(r" has (\d+) MiB to spare: ", too_large)
-    assert 350 < int(spare[1]) <= 700 - 256 - 32
-    assert f"--memory {largest * 102 // 100} can come to take " in a_bit_larger
-    taken = ReplayMemory.most_bytes(largest, 8, (84, 84), 4, codec, exponent > 0)
-    assert fitting == f"{largest // 8 * 8} {taken}"
-
-
 SMALL = ("-m", 2000, "-pre", 64, "--envs", 4, "-env", "Breakout-v0", "--seed", 1)
 
 
@@ -305,7 +259,7 @@ def test_a_run_begins_with_what_its_memory_takes(tmp_path: Path) -> None:
     )
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
-    memory = ReplayMemory(2000, 4, (84, 84), 4, 3, 0.99, codec="lz4", priority_exponent=0.6)
+    memory = a_memory(2000, 4, (84, 84), 4, 3, 0.99, codec="lz4", priority_exponent=0.6)
     sizes = f"{mebibytes(memory.nbytes)} now, at most {mebibytes(memory.max_nbytes)}"
     before, _, _ = output.partition("pretraining")
     assert f"\nreplay memory: 2,000 transitions, {sizes}\n" in before

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from learning.networks import nips_network
-from replay_memory import ReplayMemory
 from storage.arrays import ArrayFile, ArrayFileError
 from storage.checkpoints import CheckpointError, newest
 from storage.episode_log import LogError, read_log
 from storage.weights import WeightsError, load
+from tests.helpers.memories import a_memory
 
 SHAPE, ACTIONS = (44, 44, 2), 3
 
@@ -55,7 +55,7 @@ def test_what_is_pickled_is_refused_by_all_that_reads(tmp_path: Path, content: o
     with pytest.raises(ArrayFileError):
         ArrayFile(path, "run")
     with pytest.raises(ArrayFileError):
-        ReplayMemory(100, 1, SHAPE[:2], 2, 1, 0.99).load(path)
+        a_memory(100, 1, SHAPE[:2], 2, 1, 0.99).load(path)
     with pytest.raises(CheckpointError):
         newest(tmp_path / "checkpoints")
     with pytest.raises(LogError):
