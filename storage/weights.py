@@ -240,7 +240,7 @@ def _flattens_channels_first(path: Path, otherwise: bool) -> bool:
     """
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json_output")
+            config = archive.read("config.json")
     else:
         with h5py.File(path) as file:
             config = file.attrs.get("model_config")
