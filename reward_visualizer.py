@@ -19,13 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from plotting.axes import DEFAULT_X, DEFAULT_Y, X_AXES, Y_AXES
 from storage.episode_log import shown
 from system.errors import OneLineError
 
 PROGRAM = "reward_visualizer.py"
 FORMATS = ("png", "svg", "pdf")
-X_AXES = ("steps", "episodes", "frames", "hours")
-Y_AXES = ("score", "reward", "loss", "epsilon", "mean-q", "q-spread", "dead-relus")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,9 +57,9 @@ def _parser() -> _Parser:
     text = "folder in which average_<N>/ is written, or the one picture of --x, --y or several logs"
     text += "; or a file for that picture (default: the current folder)"
     add("--out", type=Path, metavar="PATH", help=text)
-    text = f"one picture with this x axis: {', '.join(X_AXES)} (default: steps)"
+    text = f"one picture with this x axis: {', '.join(X_AXES)} (default: {DEFAULT_X})"
     add("--x", choices=X_AXES, metavar="AXIS", help=text)
-    text = f"one picture with this y axis: {', '.join(Y_AXES)} (default: score)"
+    text = f"one picture with this y axis: {', '.join(Y_AXES)} (default: {DEFAULT_Y})"
     add("--y", choices=Y_AXES, metavar="AXIS", help=text)
     text = "formats of the pictures: png, svg, pdf (default: png, or as --out ends)"
     add("--format", choices=FORMATS, nargs="+", metavar="FORMAT", help=text)
@@ -103,14 +102,14 @@ def _pictures(options: argparse.Namespace) -> list[Path]:
     """Returns the files of the one picture, a format each."""
     if _is_picture(options.out):
         return [options.out]
-    name = f"{options.x or 'steps'}_{options.y or 'score'}"
+    name = f"{options.x or DEFAULT_X}_{options.y or DEFAULT_Y}"
     folder = options.out or Path()
     return [folder / f"{name}.{format}" for format in options.format or ("png",)]
 
 
 def _draw(options: argparse.Namespace) -> None:
     """Draws what the command line asks for; what that takes is loaded only here."""
-    x, y, average = options.x or "steps", options.y or "score", options.average
+    x, y, average = options.x or DEFAULT_X, options.y or DEFAULT_Y, options.average
     if options.dashboard:
         from plotting.dashboard import write_dashboard
 

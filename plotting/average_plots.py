@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from plotting.axes import AVERAGE_AXES
 from plotting.drawing import bucket_means, count_text, is_finite
 from plotting.log_table import LogTable, Values
 
@@ -34,14 +35,6 @@ PLOTS = (
     ("steps", "loss"),
 )
 SCORE_PLOTS = (("episodes", "scores"), ("probability", "scores"), ("steps", "scores"))
-LABELS = {
-    "episodes": "episode",
-    "steps": "step (agent decisions)",
-    "probability": "probability that the network decides (1 − ε)",
-    "rewards": "reward of an episode (clipped, with penalties)",
-    "scores": "score of a game (the game's own points)",
-    "loss": "loss (mean of the episode's updates)",
-}
 MOST_SINGLES = 3000  # Episodes drawn one by one; of more, only their range is drawn.
 MOST_MARKERS = 60  # Bucket means drawn with a marker each; of more, only the line.
 
@@ -51,15 +44,7 @@ def columns(table: LogTable) -> dict[str, Values]:
 
     Scores that a line lacks are nan.
     """
-    values = table.counted_on
-    return {
-        "episodes": values["number"],
-        "steps": values["steps"],
-        "probability": 1 - values["epsilon"],
-        "rewards": values["reward"],
-        "scores": values["score"],
-        "loss": values["loss"],
-    }
+    return {name: axis.values(table.counted_on) for name, axis in AVERAGE_AXES.items()}
 
 
 def notes(table: LogTable) -> list[str]:
@@ -115,8 +100,8 @@ def draw(data: dict[str, Values], x_name: str, y_name: str, size: int, title: st
     averaged = f"mean of {size:,} episodes" if size > 1 else "each episode"
     # A `$` in a file's name is not the start of a formula.
     axes.set_title(f"{title}: {averaged}", parse_math=False)
-    axes.set_xlabel(LABELS[x_name])
-    axes.set_ylabel(LABELS[y_name])
+    axes.set_xlabel(AVERAGE_AXES[x_name].label)
+    axes.set_ylabel(AVERAGE_AXES[y_name].label)
     axes.grid(alpha=0.3)
     if x_name != "probability":
         axes.xaxis.set_major_formatter(FuncFormatter(count_text))

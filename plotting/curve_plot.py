@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from atari.published_scores import published_scores
+from plotting.axes import X_AXES, Y_AXES
 from plotting.curves import Curve, band_of, curve_of, evaluations_of
 from plotting.drawing import count_text, thinned
 from plotting.runs import Group
@@ -20,21 +21,6 @@ if TYPE_CHECKING:
 
 SIZE, DPI = (10, 6), 120  # inches, and pixels an inch
 LONGEST_LABEL = 48  # letters of a line in the legend
-X_LABELS = {
-    "steps": "steps of the run (agent decisions)",
-    "episodes": "episodes of the run",
-    "frames": "emulator frames of the run",
-    "hours": "hours of the run",
-}
-Y_LABELS = {
-    "score": "score of a game (the game's own points)",
-    "reward": "reward of an episode (clipped, with penalties)",
-    "loss": "loss of an update",
-    "epsilon": "probability of a random action (ε)",
-    "mean-q": "value that the network gives to its actions",
-    "q-spread": "standard deviation of a value over states",
-    "dead-relus": "share of dead ReLUs",
-}
 COLOURS = (
     *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"),
     *("tab:brown", "tab:pink", "tab:grey", "tab:olive", "tab:cyan"),
@@ -62,8 +48,8 @@ def draw_curves(
     Args:
         figure: where to draw.
         groups: the runs.
-        x: the x axis, a key of `X_LABELS`.
-        y: the y axis, a key of `Y_LABELS`.
+        x: the x axis, a key of `X_AXES`.
+        y: the y axis, a key of `Y_AXES`.
         average: episodes of which each point of a run is the mean.
         title: drawn above; none for an empty text.
         legend_below: whether the legend stands below the axes, in figures of constrained layout.
@@ -86,8 +72,8 @@ def draw_curves(
         _draw_published(axes, {run.environment for group in groups for run in group.runs})
     # A `$` in the name of a file is not the start of a formula.
     axes.set_title(title, parse_math=False)
-    axes.set_xlabel(X_LABELS[x])
-    axes.set_ylabel(Y_LABELS[y])
+    axes.set_xlabel(X_AXES[x].label)
+    axes.set_ylabel(Y_AXES[y].label)
     axes.grid(alpha=0.3)
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=x == "episodes"))

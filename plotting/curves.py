@@ -12,33 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plotting.axes import X_AXES, Y_AXES
 from plotting.drawing import is_finite
 from plotting.log_table import Values
 from plotting.runs import Run
 from storage.episode_log import LogError, shown
 
-# Names on the command line, and the columns of a log's table.
-X_COLUMNS = {"steps": "steps", "episodes": "number", "frames": "frames", "hours": "seconds"}
-Y_COLUMNS = {
-    "score": "score",
-    "reward": "reward",
-    "loss": "loss",
-    "epsilon": "epsilon",
-    "mean-q": "mean_q",
-    "q-spread": "q_spread",
-    "dead-relus": "dead_relus",
-}
-# What a log calls the fields that older ones lack.
-FIELDS = {
-    "score": "Score",
-    "mean_q": "Mean Q",
-    "q_spread": "Q Spread",
-    "dead_relus": "Dead ReLUs",
-    "frames": "Frames",
-    "seconds": "Seconds",
-}
+# Attributes of evaluations that say where on an x axis they lie, by the columns of a log's table.
+_OF_EVALUATIONS = {"steps": "step", "frames": "frames", "seconds": "seconds"}
 GRID = 1000  # points of the curve of a group
-SECONDS_IN_AN_HOUR = 3600
 
 
 class Curve(NamedTuple):
@@ -62,49 +44,46 @@ def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
 
     Args:
         run: the run.
-        x: a key of `X_COLUMNS`.
-        y: a key of `Y_COLUMNS`.
+        x: a key of `X_AXES`.
+        y: a key of `Y_AXES`.
         average: episodes of which each point is the mean.
 
     Raises:
         LogError: the log lacks one of the two, or has no finite value of it.
     """
-    for flag, column in (("--x", X_COLUMNS[x]), ("--y", Y_COLUMNS[y])):
-        if not run.table.has(column):
-            other = "--x steps" if flag == "--x" else "--y reward"
-            field = FIELDS.get(column, column)
-            name = shown(run.path)
+    x_axis, y_axis = X_AXES[x], Y_AXES[y]
+    for axis, other in ((x_axis, "--x steps"), (y_axis, "--y reward")):
+        if not run.table.has(axis.field.attribute):
+            name, field = shown(run.path), axis.field.name
             raise LogError(f"{name} has no values of {field}: {other} draws what every log has")
-    values = run.table.counted_on
-    xs, ys = values[X_COLUMNS[x]], values[Y_COLUMNS[y]]
+    columns = run.table.counted_on
+    xs, ys = x_axis.values(columns), y_axis.values(columns)
     finite = is_finite(xs, ys)
     if not finite.any():
         raise LogError(f"{shown(run.path)} has no episode with finite values of {x} and {y}")
     # Interpolation needs an order, and a log may have been changed by hand.
     xs = np.maximum.accumulate(xs[finite])
-    return Curve(_in_units(xs, x), moving_mean(ys[finite], average))
+    return Curve(xs, moving_mean(ys[finite], average))
 
 
 def evaluations_of(run: Run, x: str) -> Curve:
-    """Returns the mean scores of a run's evaluations; their x is that of the run before them."""
-    values = run.table.counted_on
-    steps = np.array([each.step for each in run.evaluations], dtype=np.float64)
-    xs = {
-        "steps": steps,
-        # Where the log ends before the evaluation, its last episode is the one before.
-        "episodes": values["number"][
-            np.clip(np.searchsorted(values["steps"], steps, side="right") - 1, 0, None)
-        ],
-        "frames": np.array([each.frames for each in run.evaluations], dtype=np.float64),
-        "hours": np.array([each.seconds for each in run.evaluations]),
-    }
-    means = np.array([each.mean for each in run.evaluations], dtype=np.float64)
-    finite = is_finite(xs[x], means)
-    return Curve(_in_units(xs[x][finite], x), means[finite])
+    """Returns the mean scores of a run's evaluations, over where on an x axis the run then was."""
+    columns, axis = run.table.counted_on, X_AXES[x]
+    name = axis.field.attribute
+    if name in _OF_EVALUATIONS:
+        where = _attributes(run, _OF_EVALUATIONS[name])
+    else:
+        # That of the last episode before the evaluation, even where the log ends long before it.
+        before = np.searchsorted(columns["steps"], _attributes(run, "step"), side="right") - 1
+        where = columns[name][np.clip(before, 0, None)]
+    xs, means = axis.values({name: where}), _attributes(run, "mean")
+    finite = is_finite(xs, means)
+    return Curve(xs[finite], means[finite])
 
 
-def _in_units(values: Values, x: str) -> Values:
-    return values / SECONDS_IN_AN_HOUR if x == "hours" else values
+def _attributes(run: Run, name: str) -> Values:
+    """Returns one number of each evaluation, [E] float64."""
+    return np.array([getattr(evaluation, name) for evaluation in run.evaluations], np.float64)
 
 
 def moving_mean(values: Values, count: int) -> Values:

@@ -14,22 +14,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from atari.published_scores import published_scores
+from plotting.axes import X_AXES, Y_AXES
 from plotting.commands import read_groups, say, say_notes
-from plotting.curve_plot import PUBLISHED, Y_LABELS, draw_curves
-from plotting.curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
+from plotting.curve_plot import PUBLISHED, draw_curves
 from plotting.html_parts import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
 from plotting.runs import Group, Run
 from settings.config import Config
 from settings.declaration import GROUPS
 from settings.declaration import shown as setting_text
-from storage.episode_log import LogError, shown
+from storage.episode_log import RECENT_GAMES, SECONDS_IN_AN_HOUR, LogError, shown
 from storage.files import replacing
 from system.errors import OneLineError
 
-CURVES = ("score", "reward", "loss", "mean-q", "q-spread", "dead-relus", "epsilon")
+# Epsilon, which is set and not found, comes last.
+CURVES = sorted(Y_AXES, key=lambda name: name == "epsilon")
 FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size
 LINE_HEIGHT = 0.2  # inches; of a line of the legend, which comes below
-RECENT_GAMES = 100
 MOST_VIDEOS = 3
 MOST_VIDEO_BYTES = 8 * 2**20  # of one video
 
@@ -126,11 +126,12 @@ def _curves(groups: Sequence[Group], x: str, average: int) -> str:
     """Returns the pictures of all that the logs hold; what one of them lacks is left out."""
     runs = [run for group in groups for run in group.runs]
     for run in runs:
-        if not run.table.has(X_COLUMNS[x]):
+        if not run.table.has(X_AXES[x].field.attribute):
             raise LogError(f"{shown(run.path)} has no {x}: --x steps draws what every log has")
     pictures = []
     for y in CURVES:
-        if not all(np.isfinite(run.table.columns[Y_COLUMNS[y]]).any() for run in runs):
+        column = Y_AXES[y].field.attribute
+        if not all(np.isfinite(run.table.columns[column]).any() for run in runs):
             continue
         averaged = f"mean of the last {average:,} episodes" if average > 1 else "each episode"
         with matplotlib.rc_context(FIGURE_STYLE):
@@ -146,7 +147,7 @@ def _curves(groups: Sequence[Group], x: str, average: int) -> str:
 
 def _description(groups: Sequence[Group], figure: Figure, x: str, y: str) -> str:
     """Returns in words what a picture of curves shows."""
-    parts = [f"{Y_LABELS[y]} over {x}"]
+    parts = [f"{Y_AXES[y].label} over {x}"]
     lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
     for group in groups:
         values = np.asarray(lines[group.label].get_ydata())

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from storage.episode_log import (
     CUT_SHORT,
+    FIELDS,
     NO_EPISODE,
     Episode,
     Log,
@@ -36,7 +37,9 @@ from storage.episode_log import (
 Values = NDArray[np.float64]
 
 # The fields of an episode that are numbers, in the order of the line.
-NUMBERS = tuple(name for name in Episode.__slots__ if name != "only_action")
+NUMBERS = tuple(declared.attribute for declared in FIELDS if declared.type is not str)
+# Those that count through the whole run, and may go on from the run before without a correction.
+_RUNNING = {declared.attribute for declared in FIELDS if declared.x} - {"number", "steps"}
 
 _PIECE = 2**24  # bytes of the log that are worked on at a time
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
@@ -86,8 +89,8 @@ class LogTable:
             missing = steps[start] - length[start] if number[start] else 0
             episodes[start:end] += episodes[start - 1] + 1 - number[start]
             steps[start:end] += steps[start - 1] - missing
-        counted = {name: _never_falling(self.columns[name]) for name in ("frames", "seconds")}
-        return {**self.columns, "number": episodes, "steps": steps, **counted}
+        others = {name: _never_falling(self.columns[name]) for name in _RUNNING}
+        return {**self.columns, "number": episodes, "steps": steps, **others}
 
 
 def _never_falling(values: Values) -> Values:

@@ -1,4 +1,4 @@
-"""The episode log: its one line format, written and parsed here and nowhere else.
+"""The episode log: its fields and its line format, declared, written and parsed here alone.
 
 A run appends one line to `<env id>_log.txt` at the end of each episode:
 
@@ -6,9 +6,10 @@ A run appends one line to `<env id>_log.txt` at the end of each episode:
     Score: -21.0 Length: 255 Mean Q: 0.0132 Q Spread: 0.0205 Dead ReLUs: 0.125 Frames: 1020
     Seconds: 12.3
 
-(here broken in three). The first six fields are those of the logs that other programs already read;
-the others follow them and may be missing. `Only Action: FIRE` stands before `Seconds` where the
-agent took no other action in the whole game. To write:
+(here broken in three). The first six fields are in every line, those of other programs' logs as
+well; the others may be missing. All are declared in `Episode`. The plots' columns and axes and the
+table of docs/log_fields.md come from it, so a new field is declared there, is filled in
+`training/episode_tracker.py`, and needs no other change. To write:
 
     with RewardLog("Pong-v0_log.txt") as log:
         log.append(Episode(number=0, reward=-28.0, steps=255, epsilon=0.9997705, ...))
@@ -30,9 +31,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from storage.log_fields import Axis, fields_of, log_field
 from system.errors import OneLineError
 
 RECENT_GAMES = 100  # whose mean score tells how a run does
+SECONDS_IN_AN_HOUR = 3600
 
 
 class LogError(OneLineError):
@@ -41,66 +44,89 @@ class LogError(OneLineError):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What the log holds about one episode; the fields are in the order of the line.
+    """What the log holds about one episode; the fields are in the order of the line."""
 
-    Attributes:
-        number: episodes of the run that ended before this one.
-        reward: sum of the learner's rewards: clipped, with penalties.
-        steps: steps of the whole run at the end of this episode, all environments counted.
-        epsilon: probability of a random action at the end of the episode, 0 to 1.
-        loss: mean loss of the updates made during the episode, 0.0 where there was none.
-        accuracy: share of the batch states whose greedy action the target leaves unchanged, 0 to
-            1, mean over the episode's updates.
-        score: the game's own points, unclipped.
-        length: steps of this episode alone.
-        mean_q: mean over the episode's updates of the online network's values of the actions
-            taken.
-        q_spread: standard deviation of an action's values over the states of a batch, mean of all
-            actions and of the episode's updates; None where there was no update.
-        dead_relus: share of the units whose ReLU gives 0 for all states of a batch, 0 to 1, as it
-            was measured last; None before that.
-        frames: emulator frames of the whole run.
-        only_action: name of the action, in letters and underscores, where the agent took the same
-            one for the whole game.
-        seconds: wall seconds since the run started, over resumes.
-    """
+    number: int = log_field(
+        "Episode", "episodes of the run that ended before this one", unit="episodes",
+        x=Axis("episodes", "episodes of the run"),
+        average=Axis("episodes", "episode"),
+    )  # fmt: skip
+    reward: float = log_field(
+        "Reward", "sum of the rewards that the agent learns from: clipped, with penalties",
+        y=Axis("reward", "reward of an episode (clipped, with penalties)"),
+        average=Axis("rewards", "reward of an episode (clipped, with penalties)"),
+    )  # fmt: skip
+    steps: int = log_field(
+        "Steps", "steps of the run at the end of the episode, in all environments, without those "
+        "before training", unit="steps",
+        x=Axis("steps", "steps of the run (agent decisions)"),
+        average=Axis("steps", "step (agent decisions)"),
+    )  # fmt: skip
+    epsilon: float = log_field(
+        "Current Epsilon", "probability of a random action at the end of the episode, 0 to 1",
+        y=Axis("epsilon", "probability of a random action (ε)"),
+        average=Axis(
+            "probability", "probability that the network decides (1 − ε)",
+            convert=lambda epsilon: 1 - epsilon,
+        ),
+    )  # fmt: skip
+    loss: float = log_field(
+        "Loss", "mean loss of the updates during the episode, 0 where there were none",
+        y=Axis("loss", "loss of an update"),
+        average=Axis("loss", "loss (mean of the episode's updates)"),
+    )  # fmt: skip
+    accuracy: float = log_field(
+        "Acc", "share of a batch's states whose greedy action is the same after the value of the "
+        "action taken becomes its target, 0 to 1, mean of the episode's updates",
+    )  # fmt: skip
+    score: float | None = log_field(
+        "Score", "the game's own points, unclipped", unit="points",
+        left_out="in logs of other programs",
+        y=Axis("score", "score of a game (the game's own points)"),
+        average=Axis("scores", "score of a game (the game's own points)"),
+    )  # fmt: skip
+    length: int | None = log_field(
+        "Length", "steps of this episode alone", unit="steps",
+        left_out="in logs of other programs",
+    )  # fmt: skip
+    mean_q: float | None = log_field(
+        "Mean Q", "the online network's value of the actions learnt from, mean of the episode's "
+        "updates, 0 where there were none",
+        left_out="in logs of other programs",
+        y=Axis("mean-q", "value that the network gives to its actions"),
+    )  # fmt: skip
+    q_spread: float | None = log_field(
+        "Q Spread", "standard deviation of an action's value over the states of a batch, mean of "
+        "all actions and of the episode's updates",
+        left_out="where there were no updates",
+        y=Axis("q-spread", "standard deviation of a value over states"),
+    )  # fmt: skip
+    dead_relus: float | None = log_field(
+        "Dead ReLUs", "share of the network's units whose ReLU gives 0 for all states of a batch, "
+        "0 to 1, as last measured",
+        left_out="before it is first measured",
+        y=Axis("dead-relus", "share of dead ReLUs"),
+    )  # fmt: skip
+    frames: int | None = log_field(
+        "Frames", "emulator frames of the run at the end of the episode", unit="frames",
+        left_out="in logs of other programs",
+        x=Axis("frames", "emulator frames of the run"),
+    )  # fmt: skip
+    only_action: str | None = log_field(
+        "Only Action", "the one action that the agent took in the whole episode",
+        left_out="where it took several",
+    )  # fmt: skip
+    seconds: float | None = log_field(
+        "Seconds", "wall time that the run has taken, that before resumes included", unit="seconds",
+        left_out="in logs of other programs",
+        x=Axis("hours", "hours of the run", convert=lambda seconds: seconds / SECONDS_IN_AN_HOUR),
+    )  # fmt: skip
 
-    number: int
-    reward: float
-    steps: int
-    epsilon: float
-    loss: float
-    accuracy: float
-    score: float | None = None
-    length: int | None = None
-    mean_q: float | None = None
-    q_spread: float | None = None
-    dead_relus: float | None = None
-    frames: int | None = None
-    only_action: str | None = None
-    seconds: float | None = None
 
+FIELDS = fields_of(Episode)
 
-# Name in the line, type, and whether the line may lack it; in the order of Episode's fields.
-_FIELDS: tuple[tuple[str, type[int] | type[float] | type[str], bool], ...] = (
-    ("Episode", int, False),
-    ("Reward", float, False),
-    ("Steps", int, False),
-    ("Current Epsilon", float, False),
-    ("Loss", float, False),
-    ("Acc", float, False),
-    ("Score", float, True),
-    ("Length", int, True),
-    ("Mean Q", float, True),
-    ("Q Spread", float, True),
-    ("Dead ReLUs", float, True),
-    ("Frames", int, True),
-    ("Only Action", str, True),
-    ("Seconds", float, True),
-)
-_NAMES = tuple(name for name, _, _ in _FIELDS)
-_TYPES = tuple(type_ for _, type_, _ in _FIELDS)
-_VALUES = operator.attrgetter(*Episode.__slots__)
+_TYPES = tuple(declared.type for declared in FIELDS)
+_VALUES = operator.attrgetter(*(declared.attribute for declared in FIELDS))
 
 # At most 18 digits, because int() refuses very long ones; possessive (`++`), so that a line that
 # doesn't match is given up at once.
@@ -113,9 +139,9 @@ _PATTERNS = {
 
 def _line_pattern() -> str:
     parts = []
-    for position, (name, type_, optional) in enumerate(_FIELDS):
-        part = f"{' +' if position else ''}{name}: *({_PATTERNS[type_]})"
-        parts.append(f"(?:{part})?" if optional else part)
+    for position, declared in enumerate(FIELDS):
+        part = f"{' +' if position else ''}{declared.name}: *({_PATTERNS[declared.type]})"
+        parts.append(f"(?:{part})?" if declared.left_out else part)
     return "".join(parts)
 
 
@@ -141,11 +167,11 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
 
 def format_episode(episode: Episode) -> str:
     """Returns the line of an episode, without a newline; fields that are None are left out."""
-    parts = []
-    for name, type_, value in zip(_NAMES, _TYPES, _VALUES(episode), strict=True):
-        if value is not None:
-            parts.append(f"{name}: {_TEXTS[type_](value)}")
-    return " ".join(parts)
+    return " ".join(
+        f"{declared.name}: {_TEXTS[declared.type](value)}"
+        for declared, value in zip(FIELDS, _VALUES(episode), strict=True)
+        if value is not None
+    )
 
 
 def parse_episode(line: str) -> Episode | None:
@@ -156,25 +182,10 @@ def parse_episode(line: str) -> Episode | None:
     match = _LINE.fullmatch(line.strip())
     if match is None:
         return None
-    # Written out, because a loop over the fields takes three times as long.
-    number, reward, steps, epsilon, loss, accuracy, *optional = match.groups()
-    score, length, mean_q, q_spread, dead_relus, frames, only_action, seconds = optional
-    return Episode(
-        int(number),
-        float(reward),
-        int(steps),
-        float(epsilon),
-        float(loss),
-        float(accuracy),
-        float(score) if score else None,
-        int(length) if length else None,
-        float(mean_q) if mean_q else None,
-        float(q_spread) if q_spread else None,
-        float(dead_relus) if dead_relus else None,
-        int(frames) if frames else None,
-        only_action,
-        float(seconds) if seconds else None,
-    )
+    values: list[Any] = [
+        text and type_(text) for type_, text in zip(_TYPES, match.groups(), strict=True)
+    ]
+    return Episode(*values)
 
 
 @dataclass(frozen=True)
