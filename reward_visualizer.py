@@ -17,23 +17,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from plotting.axes import DEFAULT_X, DEFAULT_Y, X_AXES, Y_AXES
 from storage.episode_log import shown
+from system.console import PLOTTER, OneLineParser, say_error
 from system.errors import OneLineError
 
-PROGRAM = "reward_visualizer.py"
 FORMATS = ("png", "svg", "pdf")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Says in one line what was wrong and what would be right; leaves with status 2."""
-        text = " ".join(message.split())
-        self.exit(
-            2, f"{PROGRAM}: error: {text}; a right call: {PROGRAM} -f Pong-v0_log.txt -a 50\n"
-        )
 
 
 def _average(text: str) -> int:
@@ -42,9 +32,10 @@ def _average(text: str) -> int:
     return int(text)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog=PROGRAM,
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog=PLOTTER,
+        example=f"{PLOTTER} -f Pong-v0_log.txt -a 50",
         description="Draws the logs of runs: ten plots of one log, or one picture of several.",
         epilog="Runs of the same settings are joined to their mean, in the band that they take.",
         allow_abbrev=False,
@@ -178,9 +169,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _fail(problem: str, status: int = 1) -> int:
     """Says in one line what went wrong; returns the exit status."""
-    text = f"{PROGRAM}: error: {problem}"
-    coding = sys.stderr.encoding or "utf-8"
-    print(text.encode(coding, "backslashreplace").decode(coding), file=sys.stderr)
+    say_error(problem, PLOTTER)
     return status
 
 

@@ -14,8 +14,7 @@ from plotting.drawing import write_figure
 from plotting.log_table import read_table
 from plotting.runs import Group, environment_name, find_logs, grouped, read_run
 from storage.episode_log import shown
-
-PROGRAM = "reward_visualizer.py"
+from system.console import PLOTTER
 
 
 def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str]) -> None:
@@ -33,7 +32,7 @@ def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str])
     """
     table = read_table(path)
     for note in average_plots.notes(table):
-        say(f"{PROGRAM}: {note}", error=True)
+        _say_note(note)
     folder = out / f"average_{size}"
     folder.mkdir(parents=True, exist_ok=True)
     title = environment_name(str(path))
@@ -80,7 +79,7 @@ def say_notes(groups: Sequence[Group]) -> None:
     for group in groups:
         for run in group.runs:
             for note in [*average_plots.notes(run.table), *run.notes]:
-                say(f"{PROGRAM}: {shown(run.path)}: {note}", error=True)
+                _say_note(f"{shown(run.path)}: {note}")
 
 
 def title_of(groups: Sequence[Group], average: int) -> str:
@@ -90,11 +89,15 @@ def title_of(groups: Sequence[Group], average: int) -> str:
     return f"{', '.join(environments)}: {averaged}"
 
 
-def say(text: str, error: bool = False) -> None:
-    """Prints a line, in whatever letters the stream knows."""
-    stream = sys.stderr if error else sys.stdout
-    coding = stream.encoding or "utf-8"
-    print(text.encode(coding, "backslashreplace").decode(coding), file=stream, flush=True)
+def say(text: str) -> None:
+    """Prints a line; letters that the output cannot encode are escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _say_note(text: str) -> None:
+    """Prints a line on stderr, which escapes by itself what it cannot encode."""
+    print(f"{PLOTTER}: {text}", file=sys.stderr, flush=True)
 
 
 def _write(figure: Figure, paths: Sequence[Path]) -> None:
