@@ -1,4 +1,4 @@
-"""Draws the logs of runs: scores and whatever else they hold, over the course of the runs.
+"""Draws the logs of runs: scores, and all else that they tell of each episode.
 
     python3 reward_visualizer.py -f Pong-v0_log.txt -a 50        ten plots, in average_50/
     python3 reward_visualizer.py -f runs --x hours --y score     one picture of all runs in a folder
@@ -27,6 +27,7 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def _average(text: str) -> int:
+    """Returns the number that `--average` is given."""
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999999")
     return int(text)
@@ -90,7 +91,7 @@ def _problem(options: argparse.Namespace) -> str | None:
 
 
 def _pictures(options: argparse.Namespace) -> list[Path]:
-    """Returns the files of the one picture, a format each."""
+    """Returns the files of the one picture, one for each format."""
     if _is_picture(options.out):
         return [options.out]
     name = f"{options.x or DEFAULT_X}_{options.y or DEFAULT_Y}"
@@ -99,7 +100,7 @@ def _pictures(options: argparse.Namespace) -> list[Path]:
 
 
 def _draw(options: argparse.Namespace) -> None:
-    """Draws what the command line asks for; what that takes is loaded only here."""
+    """Draws what the command line asks for; only here are the libraries for it loaded."""
     x, y, average = options.x or DEFAULT_X, options.y or DEFAULT_Y, options.average
     if options.dashboard:
         from plotting.dashboard import write_dashboard
@@ -122,6 +123,7 @@ def _draw(options: argparse.Namespace) -> None:
 
 
 def _wants_one_picture(options: argparse.Namespace) -> bool:
+    """Returns whether to draw one picture and not the ten plots of one log."""
     names: Sequence[str] = options.file
     # A pattern in quotes stands for several logs, and so does a folder.
     is_one_log = len(names) == 1 and (os.path.lexists(names[0]) or not set("*?[") & set(names[0]))
@@ -161,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
             problem += f"; {right} folder that takes files"
         else:
             problem = f"can't write the output: {error.strerror}"
-        # What is still buffered would fail once more when Python ends.
+        # Else Python would try to write what is buffered once more as it ends.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail(problem)

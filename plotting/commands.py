@@ -1,4 +1,4 @@
-"""Draws what the command line of `reward_visualizer.py` asks for, and says what was drawn."""
+"""What `reward_visualizer.py` draws: the ten plots or one picture; and what it says of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from system.console import PLOTTER
 
 
 def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str]) -> None:
-    """Draws every plot of one log and prints the paths of the pictures.
+    """Draws the ten plots of a log and prints the paths of the pictures.
 
     Args:
         path: the log.
         size: episodes averaged into one point.
-        out: the folder in which `average_<size>` is written.
-        formats: of the pictures, such as png.
+        out: the folder in which the folder `average_<size>` is made.
+        formats: those of the pictures, such as png.
 
     Raises:
         LogError: the log can't be read.
@@ -43,7 +43,7 @@ def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str])
 def draw_one_picture(
     names: Sequence[str], x: str, y: str, average: int, pictures: Sequence[Path]
 ) -> None:
-    """Draws one picture of all runs and prints where it is.
+    """Draws one picture of all runs and prints its paths.
 
     Args:
         names: logs, folders and patterns.
@@ -53,7 +53,7 @@ def draw_one_picture(
         pictures: its files, one for each format.
 
     Raises:
-        LogError: a log can't be read, or lacks what is to be drawn.
+        LogError: a log can't be read, or lacks x or y.
         OSError: the picture can't be written.
     """
     groups = read_groups(names)
@@ -66,7 +66,7 @@ def draw_one_picture(
 
 
 def read_groups(names: Sequence[str]) -> list[Group]:
-    """Returns the runs that logs, folders and patterns stand for.
+    """Reads the runs that logs, folders and patterns stand for, and groups them.
 
     Raises:
         LogError: a log can't be read.
@@ -75,7 +75,7 @@ def read_groups(names: Sequence[str]) -> list[Group]:
 
 
 def say_notes(groups: Sequence[Group]) -> None:
-    """Prints what is odd about the files of runs, or shown in another way than they have it."""
+    """Prints what is wrong with files of runs, and what is shown in another way than they say."""
     for group in groups:
         for run in group.runs:
             for note in [*average_plots.notes(run.table), *run.notes]:

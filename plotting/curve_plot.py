@@ -1,4 +1,4 @@
-"""One picture of one quantity: a line for each group of runs, with the band that its runs take."""
+"""One picture of one quantity: a line for each group of runs, in the band that its runs span."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ COLOURS = (
     *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"),
     *("tab:brown", "tab:pink", "tab:grey", "tab:olive", "tab:cyan"),
 )
-STYLES = ("-", "--", ":", "-.")  # of groups beyond the colours
+STYLES = ("-", "--", ":", "-.")  # of lines; the next is taken when all colours are
 PUBLISHED = {"random": "random play", "human": "human", "dqn": "DQN of 2015"}
-# A published score is drawn up to so far from the runs, in heights of what they need of the y axis.
+# How far from the runs a published score is still drawn, in heights of the y axis that they need.
 MOST_DISTANCE = 1
 
 
@@ -40,10 +40,10 @@ def draw_curves(
     title: str = "",
     legend_below: bool = False,
 ) -> None:
-    """Draws the curves of groups of runs, in place of what the figure shows.
+    """Clears a figure and draws the curves of groups of runs.
 
-    Beside the scores stand those of the runs' evaluations, and published ones where all runs are of
-    one game.
+    Scores stand beside the mean scores of the runs' evaluations; and, where all runs are of one
+    game, beside published ones.
 
     Args:
         figure: where to draw.
@@ -51,11 +51,11 @@ def draw_curves(
         x: the x axis, a key of `X_AXES`.
         y: the y axis, a key of `Y_AXES`.
         average: episodes of which each point of a run is the mean.
-        title: drawn above; none for an empty text.
-        legend_below: whether the legend stands below the axes, in figures of constrained layout.
+        title: drawn above, unless it is empty.
+        legend_below: puts the legend below the axes; for a figure of constrained layout.
 
     Raises:
-        LogError: one of the logs lacks what is to be drawn.
+        LogError: a log lacks x or y.
     """
     figure.clear()
     axes = figure.add_subplot()
@@ -89,7 +89,7 @@ def draw_curves(
 
 
 def _draw_group(axes: Axes, curves: Sequence[Curve], width: int, **style: Any) -> None:
-    """Draws a run as a line, several as their mean in their band, each faintly to its own end."""
+    """Draws one run as a line; of several the mean, the band, and each run faintly."""
     if len(curves) == 1:
         _draw_line(axes, curves[0], width, **style)
         return
@@ -102,6 +102,7 @@ def _draw_group(axes: Axes, curves: Sequence[Curve], width: int, **style: Any) -
 
 
 def _draw_evaluations(axes: Axes, group: Group, x: str, **style: Any) -> None:
+    """Draws the mean scores of a group's evaluations as diamonds."""
     evaluations = [evaluations_of(run, x) for run in group.runs]
     xs, means = (np.concatenate(values) for values in zip(*evaluations, strict=True))
     if len(xs):
@@ -113,7 +114,7 @@ def _draw_line(axes: Axes, curve: Curve, width: int, **style: Any) -> None:
 
 
 def _draw_published(axes: Axes, environments: set[str]) -> None:
-    """Draws published scores as lines; those far beyond the axis are named in the legend alone."""
+    """Draws published scores as lines; the legend alone names those far from the runs."""
     if len(environments) > 1:
         return
     scores = published_scores(environments.pop())

@@ -1,8 +1,9 @@
-"""Curves of runs: what was measured in each episode, and the mean and the band of several runs.
+"""Curves of runs: one value of each episode, and the mean and the band of several runs.
 
-A point of a run's curve is the mean of its last N episodes up to there (of all so far, at its
-start), at the x of the last of them. The curves of a group are read off on one grid over the x that
-all of them have; the line is their mean there, and the band goes from the lowest to the highest.
+A point of a run's curve is the mean of the last N episodes up to it (at the start, of all so far);
+its x is that of the last of them. The curves of a group are interpolated on one grid, over the x
+that all of them have. The group's line is their mean, and its band goes from the lowest to the
+highest.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Curve(NamedTuple):
 
 
 class Band(NamedTuple):
-    """The curves of several runs as one, [GRID] each; empty where they have no x in common."""
+    """Mean, lowest and highest of several curves, [GRID] each; empty where they share no x."""
 
     x: Values
     mean: Values
@@ -40,7 +41,7 @@ class Band(NamedTuple):
 
 
 def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
-    """Returns the curve of a run; episodes without a finite value on an axis are left out.
+    """Returns the curve of a run, without the episodes whose x or y is not finite.
 
     Args:
         run: the run.
@@ -49,7 +50,7 @@ def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
         average: episodes of which each point is the mean.
 
     Raises:
-        LogError: the log lacks one of the two, or has no finite value of it.
+        LogError: the log lacks x or y, or has no episode where both are finite.
     """
     x_axis, y_axis = X_AXES[x], Y_AXES[y]
     for axis, other in ((x_axis, "--x steps"), (y_axis, "--y reward")):
@@ -61,7 +62,7 @@ def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
     finite = is_finite(xs, ys)
     if not finite.any():
         raise LogError(f"{shown(run.path)} has no episode with finite values of {x} and {y}")
-    # Interpolation needs an order, and a log may have been changed by hand.
+    # Interpolation needs an x that does not fall, and a log may have been changed by hand.
     xs = np.maximum.accumulate(xs[finite])
     return Curve(xs, moving_mean(ys[finite], average))
 
@@ -87,16 +88,20 @@ def _attributes(run: Run, name: str) -> Values:
 
 
 def moving_mean(values: Values, count: int) -> Values:
-    """Returns the mean of each value and those before it, `count` in all; fewer at the start.
+    """Returns the mean of each value and the `count` - 1 before it, or as many as there are.
 
-    A value has no influence on means that it is not part of, however large it is, as it would have
-    in a difference of running sums.
+    A value only enters the sums of its own means. In differences of running sums, a large one would
+    take the digits of all later means.
+
+    Args:
+        values: [N] float64.
+        count: from 1.
     """
     size = len(values)
     count = min(count, size)
     blocks = np.zeros((-(-size // count), count))
     blocks.ravel()[:size] = values
-    # A window is the tail of one block and the head of the next, or a head alone.
+    # A window is the tail of one block and the head of the next, or one head alone.
     sums = blocks.cumsum(axis=1).ravel()[:size]
     tails = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()
     starts = np.arange(size) - count + 1
@@ -106,7 +111,7 @@ def moving_mean(values: Values, count: int) -> Values:
 
 
 def band_of(curves: Sequence[Curve]) -> Band:
-    """Returns the mean of curves, and the lowest and the highest, over the x that all have."""
+    """Returns mean, lowest and highest of curves, over the x that all have."""
     start = max(curve.x[0] for curve in curves)
     end = min(curve.x[-1] for curve in curves)
     x = np.linspace(start, end, GRID) if start <= end else np.empty(0)

@@ -35,7 +35,7 @@ MOST_VIDEO_BYTES = 8 * 2**20  # of one video
 
 
 class VideosError(OneLineError):
-    """A folder that has no videos, said in one line."""
+    """The folder of videos is missing, said in one line."""
 
 
 def write_dashboard(
@@ -48,7 +48,7 @@ def write_dashboard(
         names: logs, folders and patterns.
         x: the x axis of the curves.
         average: episodes of which each point of a curve is the mean.
-        videos: a folder with videos; None looks into those of the runs.
+        videos: a folder with videos; None for the folders of the runs.
 
     Raises:
         LogError: a log can't be read, or lacks the x axis.
@@ -75,15 +75,17 @@ def write_dashboard(
 
 
 def _introduction(runs: Sequence[Run]) -> str:
+    written = datetime.fromtimestamp(max(run.path.stat().st_mtime for run in runs), UTC)
+    return f"{_count(len(runs), 'run')}, {_extent(runs)}; last written {written:%Y-%m-%d %H:%M} UTC"
+
+
+def _extent(runs: Sequence[Run]) -> str:
+    """Returns how long runs are together: episodes, steps and, where the logs have them, hours."""
     episodes = sum(len(run.table) for run in runs)
     steps = sum(run.table.counted_on["steps"][-1] for run in runs)
-    parts = [_count(len(runs), "run"), _count(episodes, "episode"), f"{steps:,.0f} steps"]
+    extent = f"{_count(episodes, 'episode')}, {steps:,.0f} steps"
     seconds = np.nansum([np.nanmax(run.table.counted_on["seconds"], initial=0) for run in runs])
-    if seconds:
-        parts.append(f"{seconds / SECONDS_IN_AN_HOUR:,.1f} hours")
-    written = max(run.path.stat().st_mtime for run in runs)
-    moment = datetime.fromtimestamp(written, UTC)
-    return f"{', '.join(parts)}; last written {moment:%Y-%m-%d %H:%M} UTC"
+    return f"{extent}, {seconds / SECONDS_IN_AN_HOUR:,.1f} hours" if seconds else extent
 
 
 def _scores(runs: Sequence[Run]) -> str:
@@ -97,7 +99,7 @@ def _scores(runs: Sequence[Run]) -> str:
             what = "last game" if len(scores) == 1 else f"last {len(scores):,} games"
             rows.append(_score_row(f"{name}: {what}", run, float(scores.mean())))
         if run.evaluations:
-            best = max(run.evaluations, key=lambda each: each.mean)
+            best = max(run.evaluations, key=lambda evaluation: evaluation.mean)
             what = f"best evaluation (step {best.step:,})"
             rows.append(_score_row(f"{name}: {what}", run, best.mean))
     games = {run.environment: run for run in runs}
@@ -123,7 +125,11 @@ def _score_row(label: str, run: Run, score: float) -> tuple[str, str, str]:
 
 
 def _curves(groups: Sequence[Group], x: str, average: int) -> str:
-    """Returns the pictures of all that the logs hold; what one of them lacks is left out."""
+    """Returns a picture of each y axis of which all logs have values.
+
+    Raises:
+        LogError: a log lacks the x axis.
+    """
     runs = [run for group in groups for run in group.runs]
     for run in runs:
         if not run.table.has(X_AXES[x].field.attribute):
@@ -147,27 +153,28 @@ def _curves(groups: Sequence[Group], x: str, average: int) -> str:
 
 def _description(groups: Sequence[Group], figure: Figure, x: str, y: str) -> str:
     """Returns in words what a picture of curves shows."""
-    parts = [f"{Y_AXES[y].label} over {x}"]
+    phrases = [f"{Y_AXES[y].label} over {x}"]
     lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
     for group in groups:
         values = np.asarray(lines[group.label].get_ydata())
         if len(values):
-            parts.append(f"{group.label} goes from {values[0]:,.4g} to {values[-1]:,.4g}")
-    return "; ".join(parts)
+            phrases.append(f"{group.label} goes from {values[0]:,.4g} to {values[-1]:,.4g}")
+    return "; ".join(phrases)
 
 
 def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
+    """Yields a table of the evaluations of each run that has some."""
     heading = ["step", "mean", "median", "deviation", "lowest", "highest", "games"]
     evaluated = [run for run in runs if run.evaluations]
     for run in evaluated:
         rows = [
             (
-                f"{each.step:,}",
-                *(f"{value:,.1f}" for value in (each.mean, each.median, each.deviation)),
-                *(f"{value:,.0f}" for value in (each.lowest, each.highest)),
-                f"{each.games:,}",
+                f"{one.step:,}",
+                *(f"{value:,.1f}" for value in (one.mean, one.median, one.deviation)),
+                *(f"{value:,.0f}" for value in (one.lowest, one.highest)),
+                f"{one.games:,}",
             )
-            for each in run.evaluations
+            for one in run.evaluations
         ]
         name = _name(run, runs)
         content = table(f"Scores of games without learning: {name}", heading, rows)
@@ -175,70 +182,70 @@ def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _settings(groups: Sequence[Group]) -> Iterator[str]:
+    """Yields the settings of each group, or what its logs tell where there is no checkpoint."""
     for group in groups:
         settings = group.runs[0].settings
         if not settings:
-            text = f"{group.label}: unknown, as no checkpoint lies beside the log."
-            yield f"<p>{escape(text)}</p>"
+            evaluations = _count(sum(len(run.evaluations) for run in group.runs), "evaluation")
+            text = f"{group.label}: {_extent(group.runs)}, {evaluations}; no checkpoint beside the "
+            yield f"<p>{escape(text)}log tells the settings.</p>"
             continue
         rows = [
-            (each.metadata["flags"][-1], setting_text(each, settings[each.name]))
+            (field.metadata["flags"][-1], setting_text(field, settings[field.name]))
             for heading in GROUPS
-            for each in fields(Config)
-            if each.metadata["group"] == heading and each.name in settings
-            # Runs of a group have each their own seed.
-            if each.name != "seed" or len(group.runs) == 1
+            for field in fields(Config)
+            if field.metadata["group"] == heading and field.name in settings
+            # Each run of a group has its own seed.
+            if field.name != "seed" or len(group.runs) == 1
         ]
         content = table(f"Settings of {group.label}", ["setting", "value"], rows)
         yield details(group.label, content)
 
 
 def _find_videos(runs: Sequence[Run], folder: Path | None) -> list[Path]:
-    """Returns the newest videos first.
+    """Returns the videos of a folder, or else of the runs' folders, the newest first.
 
     Raises:
-        VideosError: the folder that was given isn't there.
+        VideosError: the folder isn't there.
     """
     if folder and not folder.is_dir():
         raise VideosError(f"--videos {shown(folder)} is no folder")
-    found: set[Path] = set()
+    paths: set[Path] = set()
     if folder:
-        found.update(folder.glob("*"))
+        paths.update(folder.glob("*"))
     else:
         for run in runs:
             name = run.environment.replace("/", "-")
             # In the folder of the run, and in folders in it.
             for pattern in (f"{name}_game_*", f"*/{name}_game_*"):
-                found.update(run.folder.glob(pattern))
-    videos = [path for path in found if path.suffix.lower() in MEDIA_TYPES and path.is_file()]
+                paths.update(run.folder.glob(pattern))
+    videos = [path for path in paths if path.suffix.lower() in MEDIA_TYPES and path.is_file()]
     return sorted(videos, key=lambda path: (-path.stat().st_mtime_ns, path.name))
 
 
 def _videos(paths: Sequence[Path]) -> str:
-    """Returns the newest videos that are small enough, and the names of others as new."""
-    parts, left_out = [], []
+    """Returns the first `MOST_VIDEOS` of some videos, and of too large ones only the names."""
+    videos, too_large = [], []
     for path in paths[:MOST_VIDEOS]:
         if path.stat().st_size > MOST_VIDEO_BYTES:
-            left_out.append(f"{shown(path.name)} ({path.stat().st_size / 2**20:,.1f} MiB)")
+            too_large.append([f"{shown(path.name)} ({path.stat().st_size / 2**20:,.1f} MiB)"])
         else:
-            parts.append(video(path, shown(path.name)))
-    text = '<div class="grid">\n' + "\n".join(parts) + "\n</div>" if parts else ""
-    if left_out:
+            videos.append(video(path, shown(path.name)))
+    text = '<div class="grid">\n' + "\n".join(videos) + "\n</div>" if videos else ""
+    if too_large:
         limit = MOST_VIDEO_BYTES // 2**20
-        text += table(
-            f"Left out, as larger than {limit} MiB", ["video"], [[each] for each in left_out]
-        )
+        text += table(f"Left out, as larger than {limit} MiB", ["video"], too_large)
     return text
 
 
 def _name(run: Run, runs: Sequence[Run]) -> str:
-    """Returns what a run is called beside others: its environment, or where its log is."""
+    """Returns a run's name among these: its environment where it is alone, else its place."""
     if len(runs) == 1:
         return run.environment
-    common = os.path.commonpath([each.folder for each in runs])
+    common = os.path.commonpath([other.folder for other in runs])
     place = os.path.relpath(run.folder, common)
-    alike = [each for each in runs if each.folder == run.folder]
-    return f"run {shown(place if len(alike) == 1 else os.path.join(place, run.path.name))}"
+    is_alone_there = sum(other.folder == run.folder for other in runs) == 1
+    return f"run {shown(place if is_alone_there else os.path.join(place, run.path.name))}"
 
 
 def _count(number: int, what: str) -> str:
