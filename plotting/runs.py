@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from plotting.log_table import LogTable, read_table
-from settings.config import Config
+from settings.config import Config, renamed
 from settings.declaration import as_flags
 from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
 from storage.checkpoints import CheckpointError, newest
@@ -136,7 +136,7 @@ def read_run(path: Path) -> Run:
     try:
         checkpoint, _ = newest(beside(path, CHECKPOINT_ENDING), with_memory=False)
         if checkpoint:
-            settings = checkpoint.attributes.get("settings")
+            settings = renamed(checkpoint.attributes.get("settings", {}))
     except CheckpointError as error:
         notes.append(str(error).partition(": --")[0])
     if (file := beside(path, EVALUATIONS_ENDING)).exists():
