@@ -39,7 +39,7 @@ SECONDS_IN_AN_HOUR = 3600
 
 
 class LogError(OneLineError):
-    """Raised where a log can't be read at all; its text is one line that says why."""
+    """A log or a file of evaluations cannot be read, said in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ FIELDS = fields_of(Episode)
 _TYPES = tuple(declared.type for declared in FIELDS)
 _VALUES = operator.attrgetter(*(declared.attribute for declared in FIELDS))
 
-# At most 18 digits, because int() refuses very long ones; possessive (`++`), so that a line that
-# doesn't match is given up at once.
+# At most 18 digits, because int() refuses very long numbers. Possessive (`++`), so that a line that
+# does not match is refused at once.
 _PATTERNS = {
     int: "[0-9]{1,18}",
     float: r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?|(?i:nan|inf))",
@@ -138,11 +138,12 @@ _PATTERNS = {
 
 
 def _line_pattern() -> str:
-    parts = []
+    """Returns the regular expression of a line, with a group for each field."""
+    patterns = []
     for position, declared in enumerate(FIELDS):
-        part = f"{' +' if position else ''}{declared.name}: *({_PATTERNS[declared.type]})"
-        parts.append(f"(?:{part})?" if declared.left_out else part)
-    return "".join(parts)
+        pattern = f"{' +' if position else ''}{declared.name}: *({_PATTERNS[declared.type]})"
+        patterns.append(f"(?:{pattern})?" if declared.left_out else pattern)
+    return "".join(patterns)
 
 
 _LINE = re.compile(_line_pattern())
@@ -154,7 +155,7 @@ CUT_SHORT, NO_EPISODE = "cut short (no newline at its end)", "not an episode lin
 def _number_text(value: float) -> str:
     """Returns the shortest fixed-point text that reads back as exactly the same float."""
     text = repr(float(value))
-    # Other readers of this log take `9.5e-05` for 9.5.
+    # Other programs that read such logs take `9.5e-05` for 9.5.
     return format(Decimal(text), "f") if "e" in text else text
 
 
@@ -177,7 +178,7 @@ def format_episode(episode: Episode) -> str:
 def parse_episode(line: str) -> Episode | None:
     """Returns the episode that a line holds, or None where it is not a whole episode line.
 
-    Floats may be in scientific notation, `nan` or `inf`. Space around the line is ignored.
+    Floats may be in scientific notation, `nan` or `inf`. Spaces around the line are ignored.
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
@@ -194,7 +195,7 @@ class Log:
 
     Attributes:
         episodes: the episodes, in the order of their lines.
-        skipped: number (from 1) of each line that could not be used, and why.
+        skipped: the number, from 1, of each line that could not be used, and why.
     """
 
     episodes: list[Episode]
@@ -202,7 +203,7 @@ class Log:
 
     @property
     def runs(self) -> list[list[Episode]]:
-        """The episodes of each of the runs that were appended to this log, one after another.
+        """The episodes of each run that was appended to this log.
 
         A run begins where the episode number does not increase or the steps decrease.
         """
@@ -220,7 +221,7 @@ class Log:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """Returns a path as it can be shown within one line, quoted where it is empty or odd."""
+    """Returns a path as one line shows it; quoted where it is empty or cannot be printed."""
     text = os.fspath(path)
     return text if text and text.isprintable() else repr(text)
 
@@ -228,13 +229,12 @@ def shown(path: str | os.PathLike[str]) -> str:
 def read_log(path: str | os.PathLike[str]) -> Log:
     """Reads a log.
 
-    A last line without a newline is skipped, even where it looks whole: a run that was killed
-    while it wrote `Acc: 0.875` may have left `Acc: 0.8`, and nothing tells the two apart. Empty
-    lines are ignored.
+    A last line without a newline is skipped even where it looks whole: a run that was killed while
+    it wrote `Acc: 0.875` may have left `Acc: 0.8`. Empty lines are ignored.
 
     Raises:
-        LogError: the path is missing, a folder or a device, must not be read, is empty or
-            binary, or has no single line that can be used.
+        LogError: the path is missing, a folder or a device, must not be read, is empty or binary,
+            or has no line that can be used.
     """
     with reading(path):
         log, first = _read_lines(path)
@@ -245,7 +245,11 @@ def read_log(path: str | os.PathLike[str]) -> Log:
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises LogError, which says why in one line, where a log can't be opened or read."""
+    """Reads a log within the body.
+
+    Raises:
+        LogError: it can't be opened or read.
+    """
     name, right = shown(path), "give the log of a run, <env id>_log.txt"
     try:
         kind = os.stat(path).st_mode
@@ -265,7 +269,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def no_episodes(name: str, first: str, skipped: Sequence[tuple[int, str]]) -> LogError:
-    """Returns the error that says what a file without episodes is; `first` is its first line."""
+    """Returns the error for a file without episodes.
+
+    Args:
+        name: the file, as it is shown.
+        first: its first line, empty where there is none.
+        skipped: the number of each line that could not be used, and why.
+    """
     if not first:
         return LogError(f"{name} is empty; a run writes a line when an episode ends")
     if "\0" in first or "\N{REPLACEMENT CHARACTER}" in first:
@@ -293,18 +303,18 @@ def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
 
 
 def cut_back(path: str | os.PathLike[str], length: int, checksum: int) -> str | None:
-    """Cuts away what a log got after a position, for a run that goes on from there.
+    """Cuts off what a log got after a position, for a run that goes on from there.
 
-    Lines of another log that lie beyond are cut away, too, as they would be written again; but no
-    piece of a line is left, and nothing is cut from a log that ends before the position.
+    A log that was changed meanwhile is cut at the end of its last line before the position, and one
+    that ends before the position is left as it is.
 
     Args:
-        path: the log, open nowhere.
-        length: its bytes at the position, as `RewardLog.position` gave them.
-        checksum: their CRC-32.
+        path: the log, which must not be open.
+        length: bytes that it had at the position, from `RewardLog.position`.
+        checksum: their CRC-32, likewise.
 
     Returns:
-        None where the log is now as it was then, else one line that says what is wrong with it.
+        None where the log is as it was at the position, else one line that says what is wrong.
 
     Raises:
         OSError: the log can't be read or cut.
@@ -320,22 +330,22 @@ def cut_back(path: str | os.PathLike[str], length: int, checksum: int) -> str | 
     if zlib.crc32(content) == checksum:
         os.truncate(path, length)
         return None
-    # Without the end of a line before the position there is no line that could be kept.
+    # Without a line that ends before the position, nothing is cut.
     if end := content.rfind(b"\n") + 1:
         os.truncate(path, end)
     return f"{name} was changed: its first {length:,} bytes are not those that it had"
 
 
 class RewardLog:
-    """A log that is open for appending; each append is on its way to the disk at once.
+    """A log that is open for appending; each line is written at once.
 
     Args:
-        path: the log; it is created where it is missing. Where it ends in an episode line
-            without a newline (a run was killed while it wrote), that piece of a line is cut
-            away; a tail that is anything else is kept and gets its newline.
+        path: the log; it is created where it is missing. A piece of an episode line at its end,
+            left by a run that was killed while it wrote, is cut off. Any other last line without a
+            newline is kept and gets one.
 
     Attributes:
-        position: bytes in the log as it stands, and their CRC-32; for `cut_back`.
+        position: the log's bytes, and their CRC-32; for `cut_back`.
 
     Raises:
         OSError: the log can't be opened for writing.
@@ -357,16 +367,16 @@ class RewardLog:
         """Writes the line of an episode.
 
         Raises:
-            OSError: the line could not be written, for instance on a full disk; the log is then
-                as it was before.
+            OSError: the line could not be written, for instance on a full disk; the log is as it
+                was before.
         """
         self._write(f"{format_episode(episode)}\n".encode("ascii"))
 
     def sync(self) -> None:
-        """Waits until the disk has all that was written.
+        """Flushes all that was written to the disk.
 
         Raises:
-            OSError: it can't take it, or the log is a device or a pipe.
+            OSError: that failed, or the log is a device or a pipe.
         """
         try:
             os.fsync(self._file.fileno())
@@ -392,6 +402,7 @@ class RewardLog:
         self.close()
 
     def _write(self, data: bytes) -> None:
+        """Appends bytes, all or none."""
         size = os.fstat(self._file.fileno()).st_size
         length, checksum = self.position
         left = data
@@ -400,7 +411,7 @@ class RewardLog:
                 left = left[self._file.write(left) :]
             self.position = length + len(data), zlib.crc32(data, checksum)
         except BaseException as error:
-            # A device or a pipe can't be cut; the first error is the one that matters.
+            # A device or a pipe can't be cut, and the first error is the one to raise.
             with contextlib.suppress(OSError):
                 self._file.truncate(size)
             if isinstance(error, OSError):
@@ -408,6 +419,7 @@ class RewardLog:
             raise
 
     def _end_last_line(self) -> None:
+        """Cuts off a piece of an episode line, or ends another line that has no newline."""
         content = b""
         if size := os.fstat(self._file.fileno()).st_size:  # a device or a pipe has none
             self._file.seek(0)
