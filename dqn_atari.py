@@ -23,7 +23,7 @@ from playing.trained_agents import Note, check_has_weights, listing
 from settings.config import Config, renamed
 from settings.declaration import GROUPS, ConfigError, check_unchanged, shown
 from settings.presets import PLAIN, PRESETS
-from system.console import PROGRAM, say_error
+from system.console import PROGRAM, OneLineParser, say_error
 from system.cores import chosen_environments, share_cores, usable_cores
 from system.errors import OneLineError
 from system.memory import chosen_precision
@@ -44,15 +44,6 @@ DEFAULTS = {
 }
 EPSILON = {"epsilon_start", "epsilon_end"}
 PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the program with status 2."""
-        say_error(message)
-        self.exit(2)
 
 
 class ListPresets(argparse.Action):

@@ -1,4 +1,4 @@
-"""Draws the logs of runs: scores and whatever else they hold, over the course of the runs.
+"""Draws the logs of runs: scores, and all else that they tell of each episode.
 
     python3 reward_visualizer.py -f Pong-v0_log.txt -a 50        ten plots, in average_50/
     python3 reward_visualizer.py -f runs --x hours --y score     one picture of all runs in a folder
@@ -17,35 +17,26 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from plotting.axes import DEFAULT_X, DEFAULT_Y, X_AXES, Y_AXES
 from storage.episode_log import shown
+from system.console import PLOTTER, OneLineParser, say_error
 from system.errors import OneLineError
 
-PROGRAM = "reward_visualizer.py"
 FORMATS = ("png", "svg", "pdf")
-X_AXES = ("steps", "episodes", "frames", "hours")
-Y_AXES = ("score", "reward", "loss", "epsilon", "mean-q", "q-spread", "dead-relus")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Says in one line what was wrong and what would be right; leaves with status 2."""
-        text = " ".join(message.split())
-        self.exit(
-            2, f"{PROGRAM}: error: {text}; a right call: {PROGRAM} -f Pong-v0_log.txt -a 50\n"
-        )
 
 
 def _average(text: str) -> int:
+    """Returns the number that `--average` is given."""
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999999")
     return int(text)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog=PROGRAM,
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog=PLOTTER,
+        example=f"{PLOTTER} -f Pong-v0_log.txt -a 50",
         description="Draws the logs of runs: ten plots of one log, or one picture of several.",
         epilog="Runs of the same settings are joined to their mean, in the band that they take.",
         allow_abbrev=False,
@@ -58,9 +49,9 @@ def _parser() -> _Parser:
     text = "folder in which average_<N>/ is written, or the one picture of --x, --y or several logs"
     text += "; or a file for that picture (default: the current folder)"
     add("--out", type=Path, metavar="PATH", help=text)
-    text = f"one picture with this x axis: {', '.join(X_AXES)} (default: steps)"
+    text = f"one picture with this x axis: {', '.join(X_AXES)} (default: {DEFAULT_X})"
     add("--x", choices=X_AXES, metavar="AXIS", help=text)
-    text = f"one picture with this y axis: {', '.join(Y_AXES)} (default: score)"
+    text = f"one picture with this y axis: {', '.join(Y_AXES)} (default: {DEFAULT_Y})"
     add("--y", choices=Y_AXES, metavar="AXIS", help=text)
     text = "formats of the pictures: png, svg, pdf (default: png, or as --out ends)"
     add("--format", choices=FORMATS, nargs="+", metavar="FORMAT", help=text)
@@ -100,17 +91,17 @@ def _problem(options: argparse.Namespace) -> str | None:
 
 
 def _pictures(options: argparse.Namespace) -> list[Path]:
-    """Returns the files of the one picture, a format each."""
+    """Returns the files of the one picture, one for each format."""
     if _is_picture(options.out):
         return [options.out]
-    name = f"{options.x or 'steps'}_{options.y or 'score'}"
+    name = f"{options.x or DEFAULT_X}_{options.y or DEFAULT_Y}"
     folder = options.out or Path()
     return [folder / f"{name}.{format}" for format in options.format or ("png",)]
 
 
 def _draw(options: argparse.Namespace) -> None:
-    """Draws what the command line asks for; what that takes is loaded only here."""
-    x, y, average = options.x or "steps", options.y or "score", options.average
+    """Draws what the command line asks for; only here are the libraries for it loaded."""
+    x, y, average = options.x or DEFAULT_X, options.y or DEFAULT_Y, options.average
     if options.dashboard:
         from plotting.dashboard import write_dashboard
 
@@ -132,6 +123,7 @@ def _draw(options: argparse.Namespace) -> None:
 
 
 def _wants_one_picture(options: argparse.Namespace) -> bool:
+    """Returns whether to draw one picture and not the ten plots of one log."""
     names: Sequence[str] = options.file
     # A pattern in quotes stands for several logs, and so does a folder.
     is_one_log = len(names) == 1 and (os.path.lexists(names[0]) or not set("*?[") & set(names[0]))
@@ -171,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
             problem += f"; {right} folder that takes files"
         else:
             problem = f"can't write the output: {error.strerror}"
-        # What is still buffered would fail once more when Python ends.
+        # Else Python would try to write what is buffered once more as it ends.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail(problem)
@@ -179,9 +171,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _fail(problem: str, status: int = 1) -> int:
     """Says in one line what went wrong; returns the exit status."""
-    text = f"{PROGRAM}: error: {problem}"
-    coding = sys.stderr.encoding or "utf-8"
-    print(text.encode(coding, "backslashreplace").decode(coding), file=sys.stderr)
+    say_error(problem, PLOTTER)
     return status
 
 

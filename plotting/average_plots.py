@@ -1,11 +1,11 @@
 """The ten plots of one log: reward, score, loss and exploration against episodes and steps.
 
-Of `episodes_rewards50.png`, the first word is the x axis, the second the y axis, and "probability"
-is the probability that the network decides, 1 - epsilon.
+In `episodes_rewards50.png` the first word names the x axis and the second the y axis.
+"Probability" is the probability that the network decides, 1 - epsilon.
 
-The average is over consecutive buckets of N episodes, each drawn at the mean of its episodes on
-both axes. What is left over at the end is drawn as such: hollow, dashed, and named in the legend.
-Episodes without a finite value on an axis of a plot are left out before the buckets are formed.
+Averages are those of buckets of N consecutive episodes, and a bucket's point is its mean on both
+axes. A last bucket that has fewer is hollow and dashed, and named in the legend.
+Episodes whose x or y is not finite are left out before the buckets are filled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from plotting.axes import AVERAGE_AXES
 from plotting.drawing import bucket_means, count_text, is_finite
 from plotting.log_table import LogTable, Values
 from system.console import counted
@@ -35,53 +36,37 @@ PLOTS = (
     ("steps", "loss"),
 )
 SCORE_PLOTS = (("episodes", "scores"), ("probability", "scores"), ("steps", "scores"))
-LABELS = {
-    "episodes": "episode",
-    "steps": "step (agent decisions)",
-    "probability": "probability that the network decides (1 − ε)",
-    "rewards": "reward of an episode (clipped, with penalties)",
-    "scores": "score of a game (the game's own points)",
-    "loss": "loss (mean of the episode's updates)",
-}
-MOST_SINGLES = 3000  # Episodes drawn one by one; of more, only their range is drawn.
-MOST_MARKERS = 60  # Bucket means drawn with a marker each; of more, only the line.
+MOST_SINGLES = 3000  # episodes that are drawn one by one; of more, only the range is drawn
+MOST_MARKERS = 60  # means of buckets that have a marker each; of more, only the line is drawn
 
 
 def columns(table: LogTable) -> dict[str, Values]:
-    """Returns the values of each axis, one an episode, with the runs of the log joined into one.
+    """Returns the values of each axis, [N] float64, with the runs of the log counted on as one.
 
     Scores that a line lacks are nan.
     """
-    values = table.counted_on
-    return {
-        "episodes": values["number"],
-        "steps": values["steps"],
-        "probability": 1 - values["epsilon"],
-        "rewards": values["reward"],
-        "scores": values["score"],
-        "loss": values["loss"],
-    }
+    return {name: axis.values(table.counted_on) for name, axis in AVERAGE_AXES.items()}
 
 
 def notes(table: LogTable) -> list[str]:
-    """Returns what the plots don't show or show in another way than the log, a line each."""
-    found = []
+    """Returns, a line each, what the plots leave out of a log or show in another way."""
+    notes = []
     if table.skipped:
         number, why = table.skipped[0]
         lines = counted(len(table.skipped), "line")
-        found.append(f"skipped {lines} of the log; the first is line {number}: {why}")
+        notes.append(f"skipped {lines} of the log; the first is line {number}: {why}")
     if (runs := len(table.run_starts)) > 1:
-        found.append(f"joined {runs:,} runs; their episodes and steps are counted on")
+        notes.append(f"joined {runs:,} runs; their episodes and steps are counted on")
     data = columns(table)
     for name in ("rewards", "probability", "loss"):
         if odd := int(np.sum(~is_finite(data[name]))):
             some = counted(odd, "episode")
-            found.append(f"left {some} without a finite value out of the plots of {name}")
-    return found
+            notes.append(f"left {some} without a finite value out of the plots of {name}")
+    return notes
 
 
 def average_plots(table: LogTable, size: int, title: str) -> Iterator[tuple[str, Figure]]:
-    """Yields every plot of a log with its name, such as episodes_rewards50.
+    """Yields each plot of a log with its name, such as episodes_rewards50.
 
     Args:
         table: the log.
@@ -101,7 +86,7 @@ def draw(data: dict[str, Values], x_name: str, y_name: str, size: int, title: st
         x_name: the x axis, a key of `data`.
         y_name: the y axis, a key of `data`.
         size: episodes in a bucket.
-        title: what was run; the number averaged over is added.
+        title: what was run; what is averaged is added.
     """
     figure = Figure(figsize=(10, 6), dpi=120, layout="tight")
     axes = figure.add_subplot()
@@ -116,8 +101,8 @@ def draw(data: dict[str, Values], x_name: str, y_name: str, size: int, title: st
     averaged = f"mean of {size:,} episodes" if size > 1 else "each episode"
     # A `$` in a file's name is not the start of a formula.
     axes.set_title(f"{title}: {averaged}", parse_math=False)
-    axes.set_xlabel(LABELS[x_name])
-    axes.set_ylabel(LABELS[y_name])
+    axes.set_xlabel(AVERAGE_AXES[x_name].label)
+    axes.set_ylabel(AVERAGE_AXES[y_name].label)
     axes.grid(alpha=0.3)
     if x_name != "probability":
         axes.xaxis.set_major_formatter(FuncFormatter(count_text))
@@ -128,7 +113,7 @@ def draw(data: dict[str, Values], x_name: str, y_name: str, size: int, title: st
 
 
 def _draw_singles(axes: Axes, x: Values, y: Values, size: int, points: bool) -> None:
-    """Draws the single episodes faintly, or only their range where they are too many."""
+    """Draws single episodes faintly, or only their range where they are too many."""
     if size == 1:
         return
     if len(x) <= MOST_SINGLES:
@@ -151,13 +136,13 @@ def _draw_singles(axes: Axes, x: Values, y: Values, size: int, points: bool) -> 
 
 
 def _draw_buckets(axes: Axes, x: Values, y: Values, size: int, in_order: bool) -> None:
-    """Draws the mean of each bucket, and the last, part-filled one as such.
+    """Draws the mean of each bucket, and that of a last, smaller one in another style.
 
-    `in_order` tells points that pile up at one x apart by their colour.
+    `in_order` gives points the colours of their order, where many share one x.
     """
-    part = len(x) % size
+    left_over = len(x) % size
     xs, ys = bucket_means(x, size), bucket_means(y, size)
-    full = len(xs) - bool(part)
+    full = len(xs) - bool(left_over)
     label = f"mean of {size:,} episodes" if size > 1 else "each episode"
     if in_order and full:
         axes.plot(xs[:full], ys[:full], color="grey", linewidth=0.7, alpha=0.7)
@@ -170,9 +155,9 @@ def _draw_buckets(axes: Axes, x: Values, y: Values, size: int, in_order: bool) -
         style: dict[str, Any] = {"color": "tab:blue", "linewidth": 2, "markersize": 4}
         marker = "o" if full <= MOST_MARKERS else ""
         axes.plot(xs[:full], ys[:full], marker=marker, label=label, **style)
-    if part:
+    if left_over:
         start = max(0, full - 1)
-        label = counted(part, "episode")
+        label = counted(left_over, "episode")
         label = f"last {label}" if full else f"only {label} (fewer than {size:,})"
         axes.plot(
             xs[start:],

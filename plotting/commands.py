@@ -1,4 +1,4 @@
-"""Draws what the command line of `reward_visualizer.py` asks for, and says what was drawn."""
+"""What `reward_visualizer.py` draws: the ten plots or one picture; and what it says of them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from plotting.drawing import write_figure
 from plotting.log_table import read_table
 from plotting.runs import Group, environment_name, find_logs, grouped, read_run
 from storage.episode_log import shown
-
-PROGRAM = "reward_visualizer.py"
+from system.console import PLOTTER
 
 
 def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str]) -> None:
-    """Draws every plot of one log and prints the paths of the pictures.
+    """Draws the ten plots of a log and prints the paths of the pictures.
 
     Args:
         path: the log.
         size: episodes averaged into one point.
-        out: the folder in which `average_<size>` is written.
-        formats: of the pictures, such as png.
+        out: the folder in which the folder `average_<size>` is made.
+        formats: those of the pictures, such as png.
 
     Raises:
         LogError: the log can't be read.
@@ -33,7 +32,7 @@ def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str])
     """
     table = read_table(path)
     for note in average_plots.notes(table):
-        say(f"{PROGRAM}: {note}", error=True)
+        _say_note(note)
     folder = out / f"average_{size}"
     folder.mkdir(parents=True, exist_ok=True)
     title = environment_name(str(path))
@@ -44,7 +43,7 @@ def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str])
 def draw_one_picture(
     names: Sequence[str], x: str, y: str, average: int, pictures: Sequence[Path]
 ) -> None:
-    """Draws one picture of all runs and prints where it is.
+    """Draws one picture of all runs and prints its paths.
 
     Args:
         names: logs, folders and patterns.
@@ -54,7 +53,7 @@ def draw_one_picture(
         pictures: its files, one for each format.
 
     Raises:
-        LogError: a log can't be read, or lacks what is to be drawn.
+        LogError: a log can't be read, or lacks x or y.
         OSError: the picture can't be written.
     """
     groups = read_groups(names)
@@ -67,7 +66,7 @@ def draw_one_picture(
 
 
 def read_groups(names: Sequence[str]) -> list[Group]:
-    """Returns the runs that logs, folders and patterns stand for.
+    """Reads the runs that logs, folders and patterns stand for, and groups them.
 
     Raises:
         LogError: a log can't be read.
@@ -76,11 +75,11 @@ def read_groups(names: Sequence[str]) -> list[Group]:
 
 
 def say_notes(groups: Sequence[Group]) -> None:
-    """Prints what is odd about the files of runs, or shown in another way than they have it."""
+    """Prints what is wrong with files of runs, and what is shown in another way than they say."""
     for group in groups:
         for run in group.runs:
             for note in [*average_plots.notes(run.table), *run.notes]:
-                say(f"{PROGRAM}: {shown(run.path)}: {note}", error=True)
+                _say_note(f"{shown(run.path)}: {note}")
 
 
 def title_of(groups: Sequence[Group], average: int) -> str:
@@ -90,11 +89,15 @@ def title_of(groups: Sequence[Group], average: int) -> str:
     return f"{', '.join(environments)}: {averaged}"
 
 
-def say(text: str, error: bool = False) -> None:
-    """Prints a line, in whatever letters the stream knows."""
-    stream = sys.stderr if error else sys.stdout
-    coding = stream.encoding or "utf-8"
-    print(text.encode(coding, "backslashreplace").decode(coding), file=stream, flush=True)
+def say(text: str) -> None:
+    """Prints a line; letters that the output cannot encode are escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _say_note(text: str) -> None:
+    """Prints a line on stderr, which escapes by itself what it cannot encode."""
+    print(f"{PLOTTER}: {text}", file=sys.stderr, flush=True)
 
 
 def _write(figure: Figure, paths: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""One picture of one quantity: a line for each group of runs, with the band that its runs take."""
+"""One picture of one quantity: a line for each group of runs, in the band that its runs span."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from atari.published_scores import published_scores
+from plotting.axes import X_AXES, Y_AXES
 from plotting.curves import Curve, band_of, curve_of, evaluations_of
 from plotting.drawing import count_text, thinned
 from plotting.runs import Group
@@ -20,28 +21,13 @@ if TYPE_CHECKING:
 
 SIZE, DPI = (10, 6), 120  # inches, and pixels an inch
 LONGEST_LABEL = 48  # letters of a line in the legend
-X_LABELS = {
-    "steps": "steps of the run (agent decisions)",
-    "episodes": "episodes of the run",
-    "frames": "emulator frames of the run",
-    "hours": "hours of the run",
-}
-Y_LABELS = {
-    "score": "score of a game (the game's own points)",
-    "reward": "reward of an episode (clipped, with penalties)",
-    "loss": "loss of an update",
-    "epsilon": "probability of a random action (ε)",
-    "mean-q": "value that the network gives to its actions",
-    "q-spread": "standard deviation of a value over states",
-    "dead-relus": "share of dead ReLUs",
-}
 COLOURS = (
     *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"),
     *("tab:brown", "tab:pink", "tab:grey", "tab:olive", "tab:cyan"),
 )
-STYLES = ("-", "--", ":", "-.")  # of groups beyond the colours
+STYLES = ("-", "--", ":", "-.")  # of lines; the next is taken when all colours are
 PUBLISHED = {"random": "random play", "human": "human", "dqn": "DQN of 2015"}
-# A published score is drawn up to so far from the runs, in heights of what they need of the y axis.
+# How far from the runs a published score is still drawn, in heights of the y axis that they need.
 MOST_DISTANCE = 1
 
 
@@ -54,22 +40,22 @@ def draw_curves(
     title: str = "",
     legend_below: bool = False,
 ) -> None:
-    """Draws the curves of groups of runs, in place of what the figure shows.
+    """Clears a figure and draws the curves of groups of runs.
 
-    Beside the scores stand those of the runs' evaluations, and published ones where all runs are of
-    one game.
+    Scores stand beside the mean scores of the runs' evaluations; and, where all runs are of one
+    game, beside published ones.
 
     Args:
         figure: where to draw.
         groups: the runs.
-        x: the x axis, a key of `X_LABELS`.
-        y: the y axis, a key of `Y_LABELS`.
+        x: the x axis, a key of `X_AXES`.
+        y: the y axis, a key of `Y_AXES`.
         average: episodes of which each point of a run is the mean.
-        title: drawn above; none for an empty text.
-        legend_below: whether the legend stands below the axes, in figures of constrained layout.
+        title: drawn above, unless it is empty.
+        legend_below: puts the legend below the axes; for a figure of constrained layout.
 
     Raises:
-        LogError: one of the logs lacks what is to be drawn.
+        LogError: a log lacks x or y.
     """
     figure.clear()
     axes = figure.add_subplot()
@@ -86,8 +72,8 @@ def draw_curves(
         _draw_published(axes, {run.environment for group in groups for run in group.runs})
     # A `$` in the name of a file is not the start of a formula.
     axes.set_title(title, parse_math=False)
-    axes.set_xlabel(X_LABELS[x])
-    axes.set_ylabel(Y_LABELS[y])
+    axes.set_xlabel(X_AXES[x].label)
+    axes.set_ylabel(Y_AXES[y].label)
     axes.grid(alpha=0.3)
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=x == "episodes"))
@@ -103,7 +89,7 @@ def draw_curves(
 
 
 def _draw_group(axes: Axes, curves: Sequence[Curve], width: int, **style: Any) -> None:
-    """Draws a run as a line, several as their mean in their band, each faintly to its own end."""
+    """Draws one run as a line; of several the mean, the band, and each run faintly."""
     if len(curves) == 1:
         _draw_line(axes, curves[0], width, **style)
         return
@@ -116,6 +102,7 @@ def _draw_group(axes: Axes, curves: Sequence[Curve], width: int, **style: Any) -
 
 
 def _draw_evaluations(axes: Axes, group: Group, x: str, **style: Any) -> None:
+    """Draws the mean scores of a group's evaluations as diamonds."""
     evaluations = [evaluations_of(run, x) for run in group.runs]
     xs, means = (np.concatenate(values) for values in zip(*evaluations, strict=True))
     if len(xs):
@@ -127,7 +114,7 @@ def _draw_line(axes: Axes, curve: Curve, width: int, **style: Any) -> None:
 
 
 def _draw_published(axes: Axes, environments: set[str]) -> None:
-    """Draws published scores as lines; those far beyond the axis are named in the legend alone."""
+    """Draws published scores as lines; the legend alone names those far from the runs."""
     if len(environments) > 1:
         return
     scores = published_scores(environments.pop())

@@ -1,8 +1,9 @@
-"""Curves of runs: what was measured in each episode, and the mean and the band of several runs.
+"""Curves of runs: one value of each episode, and the mean and the band of several runs.
 
-A point of a run's curve is the mean of its last N episodes up to there (of all so far, at its
-start), at the x of the last of them. The curves of a group are read off on one grid over the x that
-all of them have; the line is their mean there, and the band goes from the lowest to the highest.
+A point of a run's curve is the mean of the last N episodes up to it (at the start, of all so far);
+its x is that of the last of them. The curves of a group are interpolated on one grid, over the x
+that all of them have. The group's line is their mean, and its band goes from the lowest to the
+highest.
 """
 
 from __future__ import annotations
@@ -12,33 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plotting.axes import X_AXES, Y_AXES
 from plotting.drawing import is_finite
 from plotting.log_table import Values
 from plotting.runs import Run
 from storage.episode_log import LogError, shown
 
-# Names on the command line, and the columns of a log's table.
-X_COLUMNS = {"steps": "steps", "episodes": "number", "frames": "frames", "hours": "seconds"}
-Y_COLUMNS = {
-    "score": "score",
-    "reward": "reward",
-    "loss": "loss",
-    "epsilon": "epsilon",
-    "mean-q": "mean_q",
-    "q-spread": "q_spread",
-    "dead-relus": "dead_relus",
-}
-# What a log calls the fields that older ones lack.
-FIELDS = {
-    "score": "Score",
-    "mean_q": "Mean Q",
-    "q_spread": "Q Spread",
-    "dead_relus": "Dead ReLUs",
-    "frames": "Frames",
-    "seconds": "Seconds",
-}
+# Attributes of evaluations that say where on an x axis they lie, by the columns of a log's table.
+_OF_EVALUATIONS = {"steps": "step", "frames": "frames", "seconds": "seconds"}
 GRID = 1000  # points of the curve of a group
-SECONDS_IN_AN_HOUR = 3600
 
 
 class Curve(NamedTuple):
@@ -49,7 +32,7 @@ class Curve(NamedTuple):
 
 
 class Band(NamedTuple):
-    """The curves of several runs as one, [GRID] each; empty where they have no x in common."""
+    """Mean, lowest and highest of several curves, [GRID] each; empty where they share no x."""
 
     x: Values
     mean: Values
@@ -58,66 +41,67 @@ class Band(NamedTuple):
 
 
 def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
-    """Returns the curve of a run; episodes without a finite value on an axis are left out.
+    """Returns the curve of a run, without the episodes whose x or y is not finite.
 
     Args:
         run: the run.
-        x: a key of `X_COLUMNS`.
-        y: a key of `Y_COLUMNS`.
+        x: a key of `X_AXES`.
+        y: a key of `Y_AXES`.
         average: episodes of which each point is the mean.
 
     Raises:
-        LogError: the log lacks one of the two, or has no finite value of it.
+        LogError: the log lacks x or y, or has no episode where both are finite.
     """
-    for flag, column in (("--x", X_COLUMNS[x]), ("--y", Y_COLUMNS[y])):
-        if not run.table.has(column):
-            other = "--x steps" if flag == "--x" else "--y reward"
-            field = FIELDS.get(column, column)
-            name = shown(run.path)
+    x_axis, y_axis = X_AXES[x], Y_AXES[y]
+    for axis, other in ((x_axis, "--x steps"), (y_axis, "--y reward")):
+        if not run.table.has(axis.field.attribute):
+            name, field = shown(run.path), axis.field.name
             raise LogError(f"{name} has no values of {field}: {other} draws what every log has")
-    values = run.table.counted_on
-    xs, ys = values[X_COLUMNS[x]], values[Y_COLUMNS[y]]
+    columns = run.table.counted_on
+    xs, ys = x_axis.values(columns), y_axis.values(columns)
     finite = is_finite(xs, ys)
     if not finite.any():
         raise LogError(f"{shown(run.path)} has no episode with finite values of {x} and {y}")
-    # Interpolation needs an order, and a log may have been changed by hand.
+    # Interpolation needs an x that does not fall, and a log may have been changed by hand.
     xs = np.maximum.accumulate(xs[finite])
-    return Curve(_in_units(xs, x), moving_mean(ys[finite], average))
+    return Curve(xs, moving_mean(ys[finite], average))
 
 
 def evaluations_of(run: Run, x: str) -> Curve:
-    """Returns the mean scores of a run's evaluations; their x is that of the run before them."""
-    values = run.table.counted_on
-    steps = np.array([each.step for each in run.evaluations], dtype=np.float64)
-    xs = {
-        "steps": steps,
-        # Where the log ends before the evaluation, its last episode is the one before.
-        "episodes": values["number"][
-            np.clip(np.searchsorted(values["steps"], steps, side="right") - 1, 0, None)
-        ],
-        "frames": np.array([each.frames for each in run.evaluations], dtype=np.float64),
-        "hours": np.array([each.seconds for each in run.evaluations]),
-    }
-    means = np.array([each.mean for each in run.evaluations], dtype=np.float64)
-    finite = is_finite(xs[x], means)
-    return Curve(_in_units(xs[x][finite], x), means[finite])
+    """Returns the mean scores of a run's evaluations, over where on an x axis the run then was."""
+    columns, axis = run.table.counted_on, X_AXES[x]
+    name = axis.field.attribute
+    if name in _OF_EVALUATIONS:
+        where = _attributes(run, _OF_EVALUATIONS[name])
+    else:
+        # That of the last episode before the evaluation, even where the log ends long before it.
+        before = np.searchsorted(columns["steps"], _attributes(run, "step"), side="right") - 1
+        where = columns[name][np.clip(before, 0, None)]
+    xs, means = axis.values({name: where}), _attributes(run, "mean")
+    finite = is_finite(xs, means)
+    return Curve(xs[finite], means[finite])
 
 
-def _in_units(values: Values, x: str) -> Values:
-    return values / SECONDS_IN_AN_HOUR if x == "hours" else values
+def _attributes(run: Run, name: str) -> Values:
+    """Returns one number of each evaluation, [E] float64."""
+    return np.array([getattr(evaluation, name) for evaluation in run.evaluations], np.float64)
 
 
 def moving_mean(values: Values, count: int) -> Values:
-    """Returns the mean of each value and those before it, `count` in all; fewer at the start.
+    """Returns the mean of each value and the `count` - 1 before it, or as many as there are.
 
-    A value has no influence on means that it is not part of, however large it is, as it would have
-    in a difference of running sums.
+    A value only enters the sums of its own means. In differences of running sums, a large one would
+    take the digits of all later means.
+
+    Args:
+        values: [N] float64.
+        count: from 1.
     """
     size = len(values)
     count = min(count, size)
     blocks = np.zeros((-(-size // count), count))
     blocks.ravel()[:size] = values
-    # A window is the tail of one block and the head of the next, or a head alone.
+    # A window is the tail of one block and the head of the next, or one head alone.
     sums = blocks.cumsum(axis=1).ravel()[:size]
     tails = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()
     starts = np.arange(size) - count + 1
@@ -127,7 +111,7 @@ def moving_mean(values: Values, count: int) -> Values:
 
 
 def band_of(curves: Sequence[Curve]) -> Band:
-    """Returns the mean of curves, and the lowest and the highest, over the x that all have."""
+    """Returns mean, lowest and highest of curves, over the x that all have."""
     start = max(curve.x[0] for curve in curves)
     end = min(curve.x[-1] for curve in curves)
     x = np.linspace(start, end, GRID) if start <= end else np.empty(0)

@@ -14,29 +14,29 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from atari.published_scores import published_scores
+from plotting.axes import X_AXES, Y_AXES
 from plotting.commands import read_groups, say, say_notes
-from plotting.curve_plot import PUBLISHED, Y_LABELS, draw_curves
-from plotting.curves import SECONDS_IN_AN_HOUR, X_COLUMNS, Y_COLUMNS
+from plotting.curve_plot import PUBLISHED, draw_curves
 from plotting.html_parts import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
 from plotting.runs import Group, Run
 from settings.config import Config
 from settings.declaration import GROUPS
 from settings.declaration import shown as setting_text
-from storage.episode_log import LogError, shown
+from storage.episode_log import RECENT_GAMES, SECONDS_IN_AN_HOUR, LogError, shown
 from storage.files import replacing
 from system.console import counted
 from system.errors import OneLineError
 
-CURVES = ("score", "reward", "loss", "mean-q", "q-spread", "dead-relus", "epsilon")
+# Epsilon, which is set and not found, comes last.
+CURVES = sorted(Y_AXES, key=lambda name: name == "epsilon")
 FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size
 LINE_HEIGHT = 0.2  # inches; of a line of the legend, which comes below
-RECENT_GAMES = 100
 MOST_VIDEOS = 3
 MOST_VIDEO_BYTES = 8 * 2**20  # of one video
 
 
 class VideosError(OneLineError):
-    """A folder that has no videos, said in one line."""
+    """The folder of videos is missing, said in one line."""
 
 
 def write_dashboard(
@@ -49,7 +49,7 @@ def write_dashboard(
         names: logs, folders and patterns.
         x: the x axis of the curves.
         average: episodes of which each point of a curve is the mean.
-        videos: a folder with videos; None looks into those of the runs.
+        videos: a folder with videos; None for the folders of the runs.
 
     Raises:
         LogError: a log can't be read, or lacks the x axis.
@@ -76,15 +76,19 @@ def write_dashboard(
 
 
 def _introduction(runs: Sequence[Run]) -> str:
+    written = datetime.fromtimestamp(max(run.path.stat().st_mtime for run in runs), UTC)
+    return (
+        f"{counted(len(runs), 'run')}, {_extent(runs)}; last written {written:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _extent(runs: Sequence[Run]) -> str:
+    """Returns how long runs are together: episodes, steps and, where the logs have them, hours."""
     episodes = sum(len(run.table) for run in runs)
     steps = sum(run.table.counted_on["steps"][-1] for run in runs)
-    parts = [counted(len(runs), "run"), counted(episodes, "episode"), f"{steps:,.0f} steps"]
+    extent = f"{counted(episodes, 'episode')}, {steps:,.0f} steps"
     seconds = np.nansum([np.nanmax(run.table.counted_on["seconds"], initial=0) for run in runs])
-    if seconds:
-        parts.append(f"{seconds / SECONDS_IN_AN_HOUR:,.1f} hours")
-    written = max(run.path.stat().st_mtime for run in runs)
-    moment = datetime.fromtimestamp(written, UTC)
-    return f"{', '.join(parts)}; last written {moment:%Y-%m-%d %H:%M} UTC"
+    return f"{extent}, {seconds / SECONDS_IN_AN_HOUR:,.1f} hours" if seconds else extent
 
 
 def _scores(runs: Sequence[Run]) -> str:
@@ -98,7 +102,7 @@ def _scores(runs: Sequence[Run]) -> str:
             what = "last game" if len(scores) == 1 else f"last {len(scores):,} games"
             rows.append(_score_row(f"{name}: {what}", run, float(scores.mean())))
         if run.evaluations:
-            best = max(run.evaluations, key=lambda each: each.mean)
+            best = max(run.evaluations, key=lambda evaluation: evaluation.mean)
             what = f"best evaluation (step {best.step:,})"
             rows.append(_score_row(f"{name}: {what}", run, best.mean))
     games = {run.environment: run for run in runs}
@@ -124,14 +128,19 @@ def _score_row(label: str, run: Run, score: float) -> tuple[str, str, str]:
 
 
 def _curves(groups: Sequence[Group], x: str, average: int) -> str:
-    """Returns the pictures of all that the logs hold; what one of them lacks is left out."""
+    """Returns a picture of each y axis of which all logs have values.
+
+    Raises:
+        LogError: a log lacks the x axis.
+    """
     runs = [run for group in groups for run in group.runs]
     for run in runs:
-        if not run.table.has(X_COLUMNS[x]):
+        if not run.table.has(X_AXES[x].field.attribute):
             raise LogError(f"{shown(run.path)} has no {x}: --x steps draws what every log has")
     pictures = []
     for y in CURVES:
-        if not all(np.isfinite(run.table.columns[Y_COLUMNS[y]]).any() for run in runs):
+        column = Y_AXES[y].field.attribute
+        if not all(np.isfinite(run.table.columns[column]).any() for run in runs):
             continue
         averaged = f"mean of the last {average:,} episodes" if average > 1 else "each episode"
         with matplotlib.rc_context(FIGURE_STYLE):
@@ -147,27 +156,28 @@ def _curves(groups: Sequence[Group], x: str, average: int) -> str:
 
 def _description(groups: Sequence[Group], figure: Figure, x: str, y: str) -> str:
     """Returns in words what a picture of curves shows."""
-    parts = [f"{Y_LABELS[y]} over {x}"]
+    phrases = [f"{Y_AXES[y].label} over {x}"]
     lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
     for group in groups:
         values = np.asarray(lines[group.label].get_ydata())
         if len(values):
-            parts.append(f"{group.label} goes from {values[0]:,.4g} to {values[-1]:,.4g}")
-    return "; ".join(parts)
+            phrases.append(f"{group.label} goes from {values[0]:,.4g} to {values[-1]:,.4g}")
+    return "; ".join(phrases)
 
 
 def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
+    """Yields a table of the evaluations of each run that has some."""
     heading = ["step", "mean", "median", "deviation", "lowest", "highest", "games"]
     evaluated = [run for run in runs if run.evaluations]
     for run in evaluated:
         rows = [
             (
-                f"{each.step:,}",
-                *(f"{value:,.1f}" for value in (each.mean, each.median, each.deviation)),
-                *(f"{value:,.0f}" for value in (each.lowest, each.highest)),
-                f"{each.games:,}",
+                f"{one.step:,}",
+                *(f"{value:,.1f}" for value in (one.mean, one.median, one.deviation)),
+                *(f"{value:,.0f}" for value in (one.lowest, one.highest)),
+                f"{one.games:,}",
             )
-            for each in run.evaluations
+            for one in run.evaluations
         ]
         name = _name(run, runs)
         content = table(f"Scores of games without learning: {name}", heading, rows)
@@ -175,67 +185,67 @@ def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _settings(groups: Sequence[Group]) -> Iterator[str]:
+    """Yields the settings of each group, or what its logs tell where there is no checkpoint."""
     for group in groups:
         settings = group.runs[0].settings
         if not settings:
-            text = f"{group.label}: unknown, as no checkpoint lies beside the log."
-            yield f"<p>{escape(text)}</p>"
+            evaluations = counted(sum(len(run.evaluations) for run in group.runs), "evaluation")
+            text = f"{group.label}: {_extent(group.runs)}, {evaluations}; no checkpoint beside the "
+            yield f"<p>{escape(text)}log tells the settings.</p>"
             continue
         rows = [
-            (each.metadata["flags"][-1], setting_text(each, settings[each.name]))
+            (field.metadata["flags"][-1], setting_text(field, settings[field.name]))
             for heading in GROUPS
-            for each in fields(Config)
-            if each.metadata["group"] == heading and each.name in settings
-            # Runs of a group have each their own seed.
-            if each.name != "seed" or len(group.runs) == 1
+            for field in fields(Config)
+            if field.metadata["group"] == heading and field.name in settings
+            # Each run of a group has its own seed.
+            if field.name != "seed" or len(group.runs) == 1
         ]
         content = table(f"Settings of {group.label}", ["setting", "value"], rows)
         yield details(group.label, content)
 
 
 def _find_videos(runs: Sequence[Run], folder: Path | None) -> list[Path]:
-    """Returns the newest videos first.
+    """Returns the videos of a folder, or else of the runs' folders, the newest first.
 
     Raises:
-        VideosError: the folder that was given isn't there.
+        VideosError: the folder isn't there.
     """
     if folder and not folder.is_dir():
         raise VideosError(f"--videos {shown(folder)} is no folder")
-    found: set[Path] = set()
+    paths: set[Path] = set()
     if folder:
-        found.update(folder.glob("*"))
+        paths.update(folder.glob("*"))
     else:
         for run in runs:
             name = run.environment.replace("/", "-")
             # In the folder of the run, and in folders in it.
             for pattern in (f"{name}_game_*", f"*/{name}_game_*"):
-                found.update(run.folder.glob(pattern))
-    videos = [path for path in found if path.suffix.lower() in MEDIA_TYPES and path.is_file()]
+                paths.update(run.folder.glob(pattern))
+    videos = [path for path in paths if path.suffix.lower() in MEDIA_TYPES and path.is_file()]
     return sorted(videos, key=lambda path: (-path.stat().st_mtime_ns, path.name))
 
 
 def _videos(paths: Sequence[Path]) -> str:
-    """Returns the newest videos that are small enough, and the names of others as new."""
-    parts, left_out = [], []
+    """Returns the first `MOST_VIDEOS` of some videos, and of too large ones only the names."""
+    videos, too_large = [], []
     for path in paths[:MOST_VIDEOS]:
         if path.stat().st_size > MOST_VIDEO_BYTES:
-            left_out.append(f"{shown(path.name)} ({path.stat().st_size / 2**20:,.1f} MiB)")
+            too_large.append([f"{shown(path.name)} ({path.stat().st_size / 2**20:,.1f} MiB)"])
         else:
-            parts.append(video(path, shown(path.name)))
-    text = '<div class="grid">\n' + "\n".join(parts) + "\n</div>" if parts else ""
-    if left_out:
+            videos.append(video(path, shown(path.name)))
+    text = '<div class="grid">\n' + "\n".join(videos) + "\n</div>" if videos else ""
+    if too_large:
         limit = MOST_VIDEO_BYTES // 2**20
-        text += table(
-            f"Left out, as larger than {limit} MiB", ["video"], [[each] for each in left_out]
-        )
+        text += table(f"Left out, as larger than {limit} MiB", ["video"], too_large)
     return text
 
 
 def _name(run: Run, runs: Sequence[Run]) -> str:
-    """Returns what a run is called beside others: its environment, or where its log is."""
+    """Returns a run's name among these: its environment where it is alone, else its place."""
     if len(runs) == 1:
         return run.environment
-    common = os.path.commonpath([each.folder for each in runs])
+    common = os.path.commonpath([other.folder for other in runs])
     place = os.path.relpath(run.folder, common)
-    alike = [each for each in runs if each.folder == run.folder]
-    return f"run {shown(place if len(alike) == 1 else os.path.join(place, run.path.name))}"
+    is_alone_there = sum(other.folder == run.folder for other in runs) == 1
+    return f"run {shown(place if is_alone_there else os.path.join(place, run.path.name))}"

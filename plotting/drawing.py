@@ -1,4 +1,4 @@
-"""What the pictures have in common: numbers on axes, means of episodes, and files."""
+"""What all pictures share: numbers on axes, means of episodes, thinned lines, and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 LARGEST = 1e100  # Values beyond overflow matplotlib's arithmetic; they count as not finite.
-# The same log gives the same file, without the hour at which it was drawn.
+# The time of drawing is left out, so that the same log gives the same file.
 _NO_DATE: dict[str, dict[str, None]] = {
     "png": {},
     "svg": {"Date": None},
@@ -34,28 +34,27 @@ def count_text(value: float, _position: object = None) -> str:
 
 
 def is_finite(*values: Values) -> np.ndarray:
-    """Returns where all of these arrays have values that can be drawn, bool."""
-    return np.logical_and.reduce([np.abs(each) < LARGEST for each in values])
+    """Returns where all of these arrays, [N] each, have values that can be drawn, [N] bool."""
+    return np.logical_and.reduce([np.abs(array) < LARGEST for array in values])
 
 
 def bucket_means(values: Values, size: int) -> Values:
-    """Returns the mean of each `size` consecutive values; the last is of what is left over."""
+    """Returns the means of buckets of `size` consecutive values; the last has what is left over."""
     full = len(values) - len(values) % size
     means = values[:full].reshape(-1, size).mean(axis=1)
     return np.append(means, values[full:].mean()) if full < len(values) else means
 
 
 def thinned(x: Values, y: Values, columns: int) -> tuple[Values, Values]:
-    """Returns the points of a line that a picture so many pixels wide can show.
+    """Returns as few points of a line as make the same picture as all of them.
 
-    Of the points in a column of pixels, the first, the lowest, the highest and the last make the
-    same picture as all of them: Jugel et al. 2014, "M4: A Visualization-Oriented Time Series Data
-    Aggregation".
+    These are the first, the lowest, the highest and the last in each column of pixels: Jugel et al.
+    2014, "M4: A Visualization-Oriented Time Series Data Aggregation".
 
     Args:
         x: [N], not decreasing.
         y: [N].
-        columns: the width in pixels.
+        columns: the picture's width in pixels.
     """
     if len(x) <= 4 * columns:
         return x, y
@@ -70,7 +69,7 @@ def thinned(x: Values, y: Values, columns: int) -> tuple[Values, Values]:
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Writes a picture so that a reader finds the old file or the new one, never half of one.
+    """Writes a picture whole, in place of an old one.
 
     Args:
         figure: the picture.
@@ -85,7 +84,7 @@ def write_figure(figure: Figure, path: Path) -> None:
 
 
 def picture(figure: Figure, format: str, **style: Any) -> bytes:
-    """Returns a picture as a file holds it.
+    """Returns the bytes of a picture's file.
 
     Args:
         figure: the picture.
@@ -93,11 +92,11 @@ def picture(figure: Figure, format: str, **style: Any) -> bytes:
         **style: settings of matplotlib, with `_` for `.`, such as `svg_fonttype`.
     """
     settings: Any = {name.replace("_", "."): value for name, value in style.items()}
-    # Chunks, because one line of very many points is more than the renderer takes.
+    # The renderer refuses a line of very many points, unless it is drawn in chunks.
     settings |= {"agg.path.chunksize": 10_000, "svg.hashsalt": "reward_visualizer"}
     metadata: Any = _NO_DATE[format]
     content = io.BytesIO()
-    # A warning here is about a letter of the title that the font lacks.
+    # The only warning is of letters that the font lacks.
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         figure.savefig(content, format=format, metadata=metadata)

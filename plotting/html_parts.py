@@ -14,8 +14,8 @@ from plotting.drawing import picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK = "#010203"  # of what is to have the colour of the page's text; no picture has it otherwise
-# What a figure is drawn with to fit into the page, light or dark.
+INK = "#010203"  # becomes the colour of the page's text; pictures use it for nothing else
+# Matplotlib's settings for a figure that fits into the page, light or dark.
 FIGURE_STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
@@ -70,10 +70,10 @@ def page(title: str, introduction: str, sections: Iterable[tuple[str, str]]) -> 
 
     Args:
         title: its heading, as text.
-        introduction: what stands under the heading, as text.
-        sections: heading, as text, and content, as HTML, of each part; empty ones are left out.
+        introduction: stands under the heading, as text.
+        sections: heading, as text, and content, as HTML; those without content are left out.
     """
-    parts = "\n".join(
+    body = "\n".join(
         f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>"
         for heading, content in sections
         if content
@@ -95,7 +95,7 @@ def page(title: str, introduction: str, sections: Iterable[tuple[str, str]]) -> 
 <p class="faint">{escape(introduction)}</p>
 </header>
 <main>
-{parts}
+{body}
 </main>
 </body>
 </html>
@@ -103,14 +103,14 @@ def page(title: str, introduction: str, sections: Iterable[tuple[str, str]]) -> 
 
 
 def table(caption: str, heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table, which scrolls by itself where it is too wide; all arguments are text."""
+    """Returns a table of text, which scrolls where it is too wide for the page."""
     return "\n".join(_table_lines(caption, heading, rows))
 
 
 def _table_lines(
     caption: str, heading: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> Iterator[str]:
-    # What scrolls has to be reached by the keyboard, and then to have a name.
+    # Something that scrolls must be in reach of the keyboard, and then needs a name.
     yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
     yield f"<table>\n<caption>{escape(caption)}</caption>"
     names = "".join(f'<th scope="col">{escape(name)}</th>' for name in heading)
@@ -122,7 +122,7 @@ def _table_lines(
 
 
 def details(summary: str, content: str, is_open: bool = False) -> str:
-    """Returns HTML that can be folded away under a line of text."""
+    """Returns a line of text under which HTML can be opened and closed."""
     opened = " open" if is_open else ""
     return f"<details{opened}>\n<summary>{escape(summary)}</summary>\n{content}\n</details>"
 
@@ -132,14 +132,14 @@ def inline_svg(figure: Figure, name: str, caption: str, description: str) -> str
 
     Args:
         figure: the figure.
-        name: tells its parts from those of other figures of the page.
+        name: a prefix for its ids, which no other figure of the page has.
         caption: stands under it.
         description: is read aloud in place of it.
     """
     text = picture(figure, "svg").decode()
     text = text[text.index("<svg") :].strip()
     text = re.sub("<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # In HTML, SVG needs no names of XML; sizes are the page's matter.
+    # SVG within HTML needs no namespaces, and the page sets the size.
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href=", "href=")
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
@@ -151,7 +151,7 @@ def inline_svg(figure: Figure, name: str, caption: str, description: str) -> str
 
 
 def video(path: Path, caption: str) -> str:
-    """Returns a video, with all its bytes; its suffix is one of `MEDIA_TYPES`.
+    """Returns a video, with all its bytes within the page; its suffix is one of `MEDIA_TYPES`.
 
     Raises:
         OSError: it can't be read.

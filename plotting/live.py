@@ -1,4 +1,4 @@
-"""A picture of runs that is drawn anew as they write."""
+"""A picture of runs that is drawn again whenever they have written."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from plotting.runs import beside, find_logs
 from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING
 from storage.episode_log import LogError, shown
 
-INTERVAL = 1.0  # seconds between two looks at the files
-# What a figure is drawn with where it cannot be shown.
+INTERVAL = 1.0  # seconds from one look at the files to the next
+# Matplotlib's backends that have no window.
 _NO_WINDOW = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
 
 def draw_live(names: Sequence[str], x: str, y: str, average: int, picture: Path) -> None:
     """Draws one picture of all runs whenever they have written, until Ctrl-C.
 
-    Where there is a display, the picture is in a window, until that is closed; elsewhere it is a
+    With a display, the picture is in a window, and closing it ends this too; without one, it is a
     file that is replaced.
 
     Args:
-        names: logs, folders and patterns; what is new in folders is found as it appears.
+        names: logs, folders and patterns; logs that appear in folders later are drawn, too.
         x: the x axis.
         y: the y axis.
         average: episodes of which each point of a run is the mean.
         picture: the file.
 
     Raises:
-        LogError: at the start, a log can't be read, or lacks what is to be drawn.
+        LogError: at the start, a log can't be read, or lacks x or y.
         OSError: the file can't be written.
     """
     # An interrupt is how this is meant to end.
@@ -53,7 +53,7 @@ def draw_live(names: Sequence[str], x: str, y: str, average: int, picture: Path)
 
 
 def _wait_for_episodes(names: Sequence[str]) -> None:
-    """Waits while a run has not ended its first episode."""
+    """Waits until a run has ended its first episode."""
     said = False
     while all(path.is_file() and not path.stat().st_size for path in find_logs(names)):
         if not said:
@@ -63,7 +63,7 @@ def _wait_for_episodes(names: Sequence[str]) -> None:
 
 
 def _show_in_window(names: Sequence[str], draw: Callable[[Figure], None]) -> bool:
-    """Shows the picture until its window is closed; returns False where none can be opened."""
+    """Shows the picture until its window is closed; returns False where no window can be opened."""
     import matplotlib.pyplot as plt
 
     # Matplotlib looks for a display, and for a library that opens windows on it.
@@ -84,7 +84,7 @@ def _show_in_window(names: Sequence[str], draw: Callable[[Figure], None]) -> boo
 
 
 def _keep_writing(names: Sequence[str], draw: Callable[[Figure], None], picture: Path) -> None:
-    """Writes the picture again whenever the runs have written."""
+    """Writes the picture's file, and again whenever the runs have written."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="tight")
     picture.parent.mkdir(parents=True, exist_ok=True)
     before = _written(names)
@@ -95,19 +95,19 @@ def _keep_writing(names: Sequence[str], draw: Callable[[Figure], None], picture:
         time.sleep(INTERVAL)
         if (now := _written(names)) != before:
             before = now
-            # A run that begins anew has an empty log for a while; the picture stays till then.
+            # A run that begins anew has an empty log for a while; until then the old picture stays.
             with contextlib.suppress(LogError):
                 draw(figure)
                 write_figure(figure, picture)
 
 
 def _written(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Returns what changes when a run writes; nothing while there is no run to be found."""
-    found = []
+    """Returns path, time of writing and size of all files of the runs; none without a run."""
+    written = []
     with contextlib.suppress(LogError, OSError):
         for log in find_logs(names):
             files = (log, beside(log, EVALUATIONS_ENDING), beside(log, CHECKPOINT_ENDING))
             for path in filter(os.path.exists, files):
                 status = path.stat()
-                found.append((str(path), status.st_mtime_ns, status.st_size))
-    return found
+                written.append((str(path), status.st_mtime_ns, status.st_size))
+    return written

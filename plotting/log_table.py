@@ -2,11 +2,11 @@
 
     read_table("Pong-v0_log.txt").columns["score"]      # [N] float64
 
-Runs write lines that differ in little but their digits. So the lines of a piece of the log are
-reduced to what they are without them ("Episode: 0 Reward: -0.0 ..."), the strict parser of
-`storage/episode_log.py` judges each of the few kinds that there are, and NumPy reads the numbers of
-all lines of a kind at once. Lines of kinds whose numbers NumPy might take for others, such as 1e-05
-or nan, are left to the strict parser, one by one.
+The lines that runs write differ in little but their digits. With 0 in place of every row of digits,
+as in "Episode: 0 Reward: -0.0 ...", only a few kinds of line are left in a piece of a log. The
+strict parser, that of `storage/episode_log.py`, judges one line of each kind, and NumPy reads the
+numbers of all lines of a kind at once. Kinds whose numbers NumPy might misread, such as 1e-05 or
+nan, go through the strict parser line by line.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from storage.episode_log import (
     CUT_SHORT,
+    FIELDS,
     NO_EPISODE,
     Episode,
     Log,
@@ -36,7 +37,9 @@ from storage.episode_log import (
 Values = NDArray[np.float64]
 
 # The fields of an episode that are numbers, in the order of the line.
-NUMBERS = tuple(name for name in Episode.__slots__ if name != "only_action")
+NUMBERS = tuple(declared.attribute for declared in FIELDS if declared.type is not str)
+# The other fields that count through a whole run; two are counted on in a way of their own.
+_RUNNING = {declared.attribute for declared in FIELDS if declared.x} - {"number", "steps"}
 
 _PIECE = 2**24  # bytes of the log that are worked on at a time
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
@@ -53,8 +56,8 @@ class LogTable:
     """A log as columns.
 
     Attributes:
-        columns: by the names of `NUMBERS`, [N] float64, one value an episode in the order of the
-            lines; nan where a line lacks the field.
+        columns: [N] float64 for each name in `NUMBERS`: a value for each episode, in the order of
+            the lines; nan where a line lacks the field.
         skipped: number (from 1) of each line that could not be used, and why.
     """
 
@@ -78,20 +81,24 @@ class LogTable:
 
     @cached_property
     def counted_on(self) -> dict[str, Values]:
-        """The columns, where each run goes on counting from the end of the run before it."""
+        """The columns, with each run counted on from the end of the run before it."""
         number, length = self.columns["number"], np.nan_to_num(self.columns["length"])
         episodes, steps = number.copy(), self.columns["steps"].copy()
         for start, end in pairwise([*self.run_starts[1:], len(self)]):
-            # Where the first lines of a run are missing, it still begins at the end before.
+            # A run whose first lines are missing still begins where the one before ended.
             missing = steps[start] - length[start] if number[start] else 0
             episodes[start:end] += episodes[start - 1] + 1 - number[start]
             steps[start:end] += steps[start - 1] - missing
-        counted = {name: _never_falling(self.columns[name]) for name in ("frames", "seconds")}
-        return {**self.columns, "number": episodes, "steps": steps, **counted}
+        others = {name: _never_falling(self.columns[name]) for name in _RUNNING}
+        return {**self.columns, "number": episodes, "steps": steps, **others}
 
 
 def _never_falling(values: Values) -> Values:
-    """Returns values with what each was before it fell added to all that follow."""
+    """Returns values that start again at 0 now and then as one count, which never falls.
+
+    Args:
+        values: [N] float64; nan stays nan.
+    """
     known = np.flatnonzero(~np.isnan(values))
     before = values[known][:-1]
     fallen = np.where(values[known][1:] < before, before, 0)
@@ -110,7 +117,8 @@ def read_table(path: str | os.PathLike[str]) -> LogTable:
     """Reads a log: the same as `table_of(read_log(path))`, faster.
 
     Raises:
-        LogError: as in `read_log`.
+        LogError: the path is missing, a folder or a device, must not be read, is empty or binary,
+            or has no line that can be used.
     """
     rows: list[NDArray] = []
     skipped: list[tuple[int, str]] = []
@@ -120,8 +128,8 @@ def read_table(path: str | os.PathLike[str]) -> LogTable:
         for piece in _pieces(file):
             first = first or _text(piece[: piece.find(b"\n") + 1] or piece)
             if piece.endswith(b"\n"):
-                found, unused = _parse(piece)
-                rows.append(found)
+                numbers, unused = _parse(piece)
+                rows.append(numbers)
                 skipped += [(before + line, NO_EPISODE) for line in unused]
                 before += piece.count(b"\n")
             else:
@@ -149,9 +157,11 @@ def _pieces(file: BufferedReader) -> Iterator[bytes]:
 
 
 def _parse(piece: bytes) -> tuple[NDArray, list[int]]:
-    """Returns the numbers of whole lines, [N, len(NUMBERS)], and which lines (from 1) are of none.
+    """Reads whole lines.
 
-    Empty lines are neither.
+    Returns:
+        [N, len(NUMBERS)] float64, the numbers of the N episode lines; and which lines, counted from
+        1, are neither that nor empty.
     """
     zeros = piece.translate(_DIGITS_TO_ZERO)
     kinds = _without_repeated_zeros(zeros).split(b"\n")[:-1]
@@ -176,15 +186,15 @@ def _parse(piece: bytes) -> tuple[NDArray, list[int]]:
         is_episode[position] = False
         if line and not line.isspace():
             unused.append(position + 1)
-    for layout, those in positions.items():
+    for layout, of_layout in positions.items():
         assert layout
-        text = b"\n".join([lines[position] for position in those])
-        rows[those] = _numbers(text, layout, len(those))
+        text = b"\n".join([lines[position] for position in of_layout])
+        rows[of_layout] = _numbers(text, layout, len(of_layout))
     return rows[is_episode], unused
 
 
 def _without_repeated_zeros(zeros: bytes) -> bytes:
-    """Returns a text with one 0 in place of several in a row."""
+    """Returns a text with one 0 in place of several together."""
     codes = np.frombuffer(zeros, np.uint8)
     is_zero = codes == ord("0")
     keep = np.ones(len(codes), bool)
@@ -193,15 +203,16 @@ def _without_repeated_zeros(zeros: bytes) -> bytes:
 
 
 def _layout(kind: bytes) -> tuple[int, ...] | None:
-    """Returns which of `NUMBERS` the lines of a kind have, by position.
+    """Returns the indices in `NUMBERS` of what the lines of a kind have.
 
-    None where the kind is not an episode line, or has numbers that NumPy might not find.
+    Returns:
+        None where the kind is no episode line, or has numbers that NumPy might misread.
     """
     text = _text(kind)
     episode = parse_episode(text)
     if episode is None or not _PLAIN.fullmatch(text):
         return None
-    # What _numbers reads has to be the numbers, all of them, and nothing else.
+    # `_numbers` must read all the numbers and nothing else.
     numbers = kind.translate(None, _NAMES).split()
     values = (getattr(episode, name) for name in NUMBERS)
     layout = tuple(index for index, value in enumerate(values) if value is not None)

@@ -1,8 +1,8 @@
-"""Finds the logs of runs, reads all that is known of a run, and joins runs of the same settings.
+"""Finds the logs of runs, reads all files of a run, and groups runs of the same settings.
 
-Runs belong together where the newest checkpoints beside their logs hold the same settings, but for
-the seed and for where files are. Where a log has no checkpoint, it belongs to the logs of the same
-environment in folders of the same name but for a number at its end: `double/seed-1`,
+Runs are of one group where the newest checkpoints beside their logs have the same settings; seeds
+and places of files do not count. A log without a checkpoint is grouped with those of the same
+environment whose folders have the same name but for a number at its end: `double/seed-1`,
 `double/seed-2`.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from plotting.log_table import LogTable, read_table
-from settings.config import Config
+from settings.config import Config, renamed
 from settings.declaration import as_flags
 from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
 from storage.checkpoints import CheckpointError, newest
@@ -28,9 +28,9 @@ from storage.evaluation_log import Evaluation, read_evaluations
 
 _LOG = re.compile(r"(.+)_log(\.[0-9]+)?\.txt", re.DOTALL)  # numbered where it was set aside
 _SETTINGS = {
-    each.name: each
-    for each in fields(Config)
-    if each.metadata["group"] not in ("files", "watching") and each.name != "seed"
+    field.name: field
+    for field in fields(Config)
+    if field.metadata["group"] not in ("files", "watching") and field.name != "seed"
 }
 
 
@@ -42,7 +42,7 @@ class Run:
         path: its log.
         table: the log as columns.
         settings: those of its newest checkpoint, by their names; None where there is none.
-        evaluations: in the order in which they were made.
+        evaluations: in the order in which they took place.
         notes: what is wrong with the files beside the log, a line each.
     """
 
@@ -64,7 +64,7 @@ class Run:
 
     @cached_property
     def likeness(self) -> str:
-        """What runs that belong together have in common, as a text."""
+        """A text that is the same for the runs of one group."""
         if self.settings:
             return json.dumps(_of_learning(self.settings), sort_keys=True)
         name = re.sub("[0-9]+$", "", self.folder.name)
@@ -76,8 +76,8 @@ class Group:
     """Runs of the same settings.
 
     Attributes:
-        label: what tells them from other groups, and how many runs there are.
-        runs: at least one.
+        label: what sets them apart from other groups, and how many runs there are.
+        runs: one or more.
     """
 
     label: str
@@ -85,7 +85,7 @@ class Group:
 
 
 def environment_name(path: str) -> str:
-    """Returns the environment id that a log's file name gives, or else the file's name."""
+    """Returns the environment's id as a log's file name has it, or else the file's name."""
     name = os.path.basename(path)
     match = _LOG.fullmatch(name)
     # A `/` in an id is a `-` in the names of its files.
@@ -95,17 +95,17 @@ def environment_name(path: str) -> str:
 def find_logs(names: Iterable[str]) -> list[Path]:
     """Returns the logs that files, folders and patterns stand for, each once.
 
-    A folder stands for all logs in it and in the folders within it, but for those of earlier runs
-    that were set aside there, `<env id>_log.1.txt`.
+    A folder stands for all logs in it and in folders within it, without those of earlier runs that
+    were set aside as `<env id>_log.1.txt`.
 
     Raises:
-        LogError: one of them stands for no log.
+        LogError: a name stands for no log.
     """
-    found: dict[Path, Path] = {}
+    logs: dict[Path, Path] = {}
     for name in names:
         for path in _logs_of(name):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+            logs.setdefault(path.resolve(), path)
+    return list(logs.values())
 
 
 def _logs_of(name: str) -> list[Path]:
@@ -127,15 +127,16 @@ def read_run(path: Path) -> Run:
     """Reads the files of a run.
 
     Raises:
-        LogError: the log can't be read. What is wrong with other files is in the run's notes.
+        LogError: the log can't be read. The run's notes say what is wrong with other files.
     """
     table = read_table(path)
     notes: list[str] = []
     settings: Mapping[str, Any] | None = None
     evaluations: Sequence[Evaluation] = ()
     try:
-        if found := newest(beside(path, CHECKPOINT_ENDING), with_memory=False)[0]:
-            settings = found.attributes.get("settings")
+        checkpoint, _ = newest(beside(path, CHECKPOINT_ENDING), with_memory=False)
+        if checkpoint:
+            settings = renamed(checkpoint.attributes.get("settings", {}))
     except CheckpointError as error:
         notes.append(str(error).partition(": --")[0])
     if (file := beside(path, EVALUATIONS_ENDING)).exists():
@@ -147,7 +148,7 @@ def read_run(path: Path) -> Run:
 
 
 def beside(log: Path, ending: str) -> Path:
-    """Returns where another file of a log's run is, whose name ends in `ending`."""
+    """Returns the path of the file of a log's run whose name ends in `ending`."""
     match = _LOG.fullmatch(log.name)
     path = log.with_name(f"{match[1] if match else log.name}{ending}")
     # The files of an earlier run were set aside together.
@@ -155,7 +156,7 @@ def beside(log: Path, ending: str) -> Path:
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
-    """Returns runs joined to groups, in the order in which they were given."""
+    """Returns the groups of runs, in the order of their first runs."""
     alike: dict[str, list[Run]] = {}
     for run in runs:
         alike.setdefault(run.likeness, []).append(run)
@@ -168,18 +169,18 @@ def grouped(runs: Iterable[Run]) -> list[Group]:
 
 
 def differences(runs: Sequence[Run]) -> list[str]:
-    """Returns the names of the settings that are not the same in all runs that have some."""
+    """Returns the names of the settings that differ among the runs whose settings are known."""
     known = [_of_learning(run.settings) for run in runs if run.settings]
-    return [name for name in _SETTINGS if len({repr(each[name]) for each in known}) > 1]
+    return [name for name in _SETTINGS if len({repr(settings[name]) for settings in known}) > 1]
 
 
 def _of_learning(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings that runs of one group share; older runs lack newer ones."""
-    return {name: settings.get(name, each.default) for name, each in _SETTINGS.items()}
+    """Returns the settings that runs of one group share; one that an older run lacks is default."""
+    return {name: settings.get(name, field.default) for name, field in _SETTINGS.items()}
 
 
 def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """Returns a label for each of some groups, as short as it can be."""
+    """Returns the label of each group, as short as it can be."""
     firsts = [group[0] for group in groups]
     names = [name for name in differences(firsts) if name != "environment"]
     several_games = len({run.environment for run in firsts}) > 1
@@ -193,7 +194,7 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
         elif several_folders:
             parts.append(_place(group, firsts))
         labels.append(" ".join(parts) or run.environment)
-    # What is still alike is told apart by the files.
+    # Groups whose labels are still the same are named by their files.
     return [
         label if labels.count(label) == 1 else shown(run.path)
         for label, run in zip(labels, firsts, strict=True)
@@ -201,8 +202,8 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _place(group: Sequence[Run], runs: Sequence[Run]) -> str:
-    """Returns the folder of a group, without what the folders of all these runs begin with."""
+    """Returns the folder of a group, from the folder that all these runs lie in."""
     common = os.path.commonpath([run.folder for run in runs])
     place = os.path.relpath(group[0].folder, common)
-    # Its runs are in folders of one name but for a number.
+    # Folders of one group have one name but for a number.
     return shown(re.sub("[/ ._-]*[0-9]+$", "", place) or place if len(group) > 1 else place)

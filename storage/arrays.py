@@ -46,7 +46,7 @@ from system.errors import OneLineError
 MAGIC = b"DQNARRAY"
 VERSION = 1
 KINDS = "biuf"  # of arrays, as NumPy names them: booleans, integers and floats
-SLICE = 2**20  # bytes at a time; still in the processor's cache when they are used a second time
+SLICE = 2**20  # bytes at a time; the processor's cache has them when they are used a second time
 
 _START = struct.Struct("<8sIQ")  # magic, version, bytes of the header
 _CHECKSUM = struct.Struct("<I")
@@ -76,11 +76,11 @@ def save(
 
     Args:
         path: the file to write or to replace.
-        kind: what the file is, such as "replay memory"; who reads it has to ask for the same.
+        kind: what the file is, such as "replay memory"; a reader has to ask for the same.
         attributes: what JSON can hold; tuples come back as lists, and keys as strings.
         arrays: booleans, integers or floats, by name. A sequence of arrays of one shape and dtype
-            is written as one, stacked along a new first axis; or, where it has a `shape`, as one of
-            that shape, of which each array has some rows.
+            is written as one array, stacked along a new first axis. A sequence that has a `shape`
+            is written as one array of that shape, of which each array is some rows.
 
     Raises:
         OSError: the file cannot be written, or reads back otherwise; one that was there stays.
@@ -97,9 +97,9 @@ def save(
             checksum = 0
             for value in arrays.values():
                 for piece in [value] if isinstance(value, np.ndarray) else value:
-                    for part in _parts(piece):
-                        checksum = zlib.crc32(part, checksum)
-                        file.write(part)
+                    for data in _slices(piece):
+                        checksum = zlib.crc32(data, checksum)
+                        file.write(data)
             file.write(_CHECKSUM.pack(checksum))
         try:
             with ArrayFile(new, kind):
@@ -112,19 +112,19 @@ class ArrayFile:
     """A file of arrays that is open for reading, and known to be whole.
 
     Attributes:
-        attributes: what was saved as such.
+        attributes: those that were saved.
     """
 
     def __init__(self, path: Path, kind: str):
-        """Opens a file and reads it once from end to end, to see that nothing in it is wrong.
+        """Opens a file and checks all of it, which reads it from end to end.
 
         Args:
             path: the file.
             kind: what it has to be.
 
         Raises:
-            ArrayFileError: there is no such file, or it is something else, of another format
-                version or kind, damaged or cut short.
+            ArrayFileError: there is no file, or it is damaged, cut short, of another format
+                version or kind, or no file of arrays.
             OSError: the file cannot be read.
         """
         self.attributes: dict[str, Any] = {}
@@ -167,21 +167,23 @@ class ArrayFile:
         return self._array(name).dtype
 
     def read(self, name: str) -> np.ndarray:
-        """Returns an array, newly made.
+        """Returns a new array.
 
         Raises:
+            ArrayFileError: there is none of this name, or the file was cut short while it was open.
             MemoryError: the machine has no room for it.
-            ArrayFileError, OSError: as in `read_into`.
+            OSError: the file cannot be read.
         """
         array = np.empty(self.shape(name), self.dtype(name))
         self.read_into(name, array)
         return array
 
     def rows(self, name: str) -> Iterator[np.ndarray]:
-        """Yields the parts of an array along its first axis, one by one, each newly made.
+        """Yields the rows of an array, along its first axis, as new arrays.
 
         Raises:
-            ArrayFileError, OSError: as in `read_into`.
+            ArrayFileError: there is none of this name, or the file was cut short while it was open.
+            OSError: the file cannot be read.
         """
         array = self._array(name)
         self._file.seek(array.offset)
@@ -191,43 +193,44 @@ class ArrayFile:
             yield row
 
     def read_into(self, name: str, *destinations: np.ndarray) -> None:
-        """Reads an array into others, filled one after another, without a copy.
+        """Reads an array into others, which it fills one after another, without a copy.
 
         Args:
             name: the array.
-            destinations: C-contiguous, of its dtype and together of its size, of any shapes.
+            *destinations: C-contiguous, of its dtype, of any shapes, and together of its size.
 
         Raises:
             ArrayFileError: there is none of this name, or the file was cut short while it was open.
             OSError: the file cannot be read.
-            ValueError: the destinations are not such arrays; none of them was touched.
+            ValueError: the destinations are not such arrays; none of them is changed.
         """
         offset, dtype, shape = self._array(name)
-        for each in destinations:
-            if each.dtype != dtype:
-                raise ValueError(f"{name!r} is {dtype} and cannot be read into {each.dtype}")
-            if not (each.flags.c_contiguous and each.flags.writeable):
+        for array in destinations:
+            if array.dtype != dtype:
+                raise ValueError(f"{name!r} is {dtype} and cannot be read into {array.dtype}")
+            if not (array.flags.c_contiguous and array.flags.writeable):
                 raise ValueError(f"{name!r} can only be read into C-contiguous, writable arrays")
-        size, room = math.prod(shape), sum(each.size for each in destinations)
+        size, room = math.prod(shape), sum(array.size for array in destinations)
         if size != room:
             raise ValueError(f"{name!r} has {size:,} elements and is to fill {room:,}")
         self._file.seek(offset)
-        for each in destinations:
-            self._fill(each)
+        for array in destinations:
+            self._fill(array)
 
     def _fill(self, array: np.ndarray) -> None:
-        """Reads what comes next in the file into an array."""
+        """Fills an array with what comes next in the file."""
         if self._file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
             raise ArrayFileError(f"{self._path} was cut short while it was open")
 
     def _array(self, name: str) -> _Array:
+        """Returns where an array lies; raises ArrayFileError where there is none of this name."""
         if name not in self._arrays:
             held = ", ".join(map(repr, self._arrays)) or "none"
             raise ArrayFileError(f"{self._path} has no array {name!r}; those in it: {held}")
         return self._arrays[name]
 
     def _check(self, kind: str) -> None:
-        """Reads the header and all else, and raises ArrayFileError where anything is wrong."""
+        """Reads the whole file; raises ArrayFileError where anything is wrong with it."""
         path, size = self._path, os.fstat(self._file.fileno()).st_size
         start = self._file.read(_START.size)
         if start[: len(MAGIC)] != MAGIC[: len(start)]:
@@ -242,7 +245,7 @@ class ArrayFile:
         offset = _START.size + length + _CHECKSUM.size
         if size < offset:
             raise ArrayFileError(f"{path} is cut short or damaged: its header goes beyond its end")
-        # Only what its checksum shows to be a header is taken into memory.
+        # A damaged length could ask for any amount of memory, so the checksum comes first.
         self._check_bytes(0, _START.size + length, "header")
         self._file.seek(_START.size)
         try:
@@ -258,21 +261,21 @@ class ArrayFile:
         self._check_bytes(offset, end, "data")
 
     def _take_header(self, header: Any, kind: str, offset: int) -> int:
-        """Takes the attributes, and where arrays lie from an offset on; returns where they end."""
+        """Takes attributes and arrays, the first at an offset; returns where the last one ends."""
         if header["kind"] != kind:
             raise ArrayFileError(f"{self._path} is a {header['kind']!r} file, not a {kind!r} file")
         self.attributes = header["attributes"]
-        for each in header["arrays"]:
-            array = _Array(offset, np.dtype(each["dtype"]), tuple(each["shape"]))
+        for described in header["arrays"]:
+            array = _Array(offset, np.dtype(described["dtype"]), tuple(described["shape"]))
             sizes = all(isinstance(size, int) and size >= 0 for size in array.shape)
             if array.dtype.kind not in KINDS or not sizes:
                 raise ValueError(f"no array is of {array.dtype} and {array.shape}")
-            self._arrays[each["name"]] = array
+            self._arrays[described["name"]] = array
             offset += math.prod(array.shape) * array.dtype.itemsize
         return offset
 
     def _check_bytes(self, start: int, end: int, what: str) -> None:
-        """Raises ArrayFileError where the bytes from start to end do not have their checksum."""
+        """Raises ArrayFileError where the checksum of the bytes from start to end is wrong."""
         self._file.seek(start)
         checksum = _checksum(self._file, end - start)
         if self._file.read(_CHECKSUM.size) != _CHECKSUM.pack(checksum):
@@ -289,22 +292,22 @@ def _described(name: str, value: np.ndarray | Sequence[np.ndarray]) -> dict[str,
     elif whole is not None:
         dtype, shape = value[0].dtype, whole
     else:
-        # By their indices, as iterating is what gives a loan out.
-        alike = {(value[n].dtype, value[n].shape) for n in range(len(value))}
-        if len(alike) != 1:
-            found = ", ".join(sorted(f"{dtype} {shape}" for dtype, shape in alike)) or "no arrays"
-            raise ValueError(f"{name!r}: {found} cannot be stacked")
-        [(dtype, piece_shape)] = alike
+        # By index, as iterating over a loan would give its arrays back.
+        kinds = {(value[index].dtype, value[index].shape) for index in range(len(value))}
+        if len(kinds) != 1:
+            texts = ", ".join(sorted(f"{dtype} {shape}" for dtype, shape in kinds)) or "no arrays"
+            raise ValueError(f"{name!r}: {texts} cannot be stacked")
+        [(dtype, piece_shape)] = kinds
         shape = (len(value), *piece_shape)
     if dtype.kind not in KINDS:
         raise ValueError(f"{name!r}: {dtype} cannot be saved, only booleans, integers and floats")
     return {"name": name, "dtype": dtype.newbyteorder("<").str, "shape": shape}
 
 
-def _parts(array: np.ndarray) -> Iterator[memoryview]:
+def _slices(array: np.ndarray) -> Iterator[memoryview]:
     """Yields the elements of an array in C order, little-endian, a slice at a time.
 
-    Only a slice that does not lie so in memory is copied.
+    A slice that lies in memory in that form is not copied.
     """
     slices = np.nditer(
         array,
@@ -312,8 +315,8 @@ def _parts(array: np.ndarray) -> Iterator[memoryview]:
         order="C",
         buffersize=SLICE // array.itemsize,
     )
-    for each in slices:
-        yield np.ascontiguousarray(each, array.dtype.newbyteorder("<")).data
+    for elements in slices:
+        yield np.ascontiguousarray(elements, array.dtype.newbyteorder("<")).data
 
 
 def _checksum(file: BufferedReader, length: int) -> int:

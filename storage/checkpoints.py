@@ -6,8 +6,8 @@
         000008/...        the newest
         .000009.4711/     being written by process 4711, or left by one that was killed
 
-Each is written under a hidden name, flushed, checked and then renamed: so what has a number is
-whole. Both files are those of `storage/arrays.py`, with checksums.
+Each is written under a hidden name, flushed, checked and then renamed, so that a folder with a
+number is whole. Both files are in the format of `storage/arrays.py`, with checksums.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from storage.loans import end_loans
 from system.errors import OneLineError
 
 VERSION = 4  # of what the files hold
-# That can be read. Version 2 has no figures of Q's spread and of dead ReLUs; version 3 has other
-# names of settings.
+# The oldest that can be read. Version 2 has no spread of Q and no dead ReLUs; settings of version 3
+# have other names.
 OLDEST_VERSION = 2
 RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 
 class CheckpointError(OneLineError):
-    """Checkpoints that cannot be used, said in one line."""
+    """No checkpoint can be used, said in one line."""
 
 
 class State(NamedTuple):
-    """What something holds, for a file: values that JSON can hold, and arrays, by name."""
+    """The state of an object, as a file can hold it: values for JSON, and arrays, by name."""
 
     attributes: dict[str, Any]
     arrays: dict[str, Any]
@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One that was found whole.
+    """A checkpoint that was found whole.
 
     Attributes:
         path: its folder.
@@ -71,7 +71,8 @@ class Checkpoint:
         """Returns the state of the run, without the replay memory.
 
         Raises:
-            ArrayFileError, OSError: the file has been damaged or taken away since it was found.
+            ArrayFileError: the file has been damaged or removed since it was found.
+            OSError: it cannot be read.
         """
         with ArrayFile(self.path / "run", RUN_KIND) as file:
             return State(file.attributes, {name: file.read(name) for name in file.names})
@@ -81,26 +82,29 @@ def newest(folder: Path, with_memory: bool = True) -> tuple[Checkpoint | None, l
     """Returns the newest checkpoint in a folder that is whole, and what is wrong with newer ones.
 
     Args:
-        folder: where they are; it may be missing.
-        with_memory: whether the replay memory is to be whole as well.
+        folder: that of a run's checkpoints; it may be missing.
+        with_memory: whether the replay memory has to be whole as well.
+
+    Returns:
+        None where there is no checkpoint; and a line on each that cannot be used, the newest first.
 
     Raises:
-        CheckpointError: there are some, and none is whole.
+        CheckpointError: there are checkpoints, and none is whole.
     """
     problems: list[str] = []
     for path in reversed(_numbered(folder)):
         try:
             with ArrayFile(path / "run", RUN_KIND) as file:
-                found = Checkpoint(path, file.attributes)
-            if not OLDEST_VERSION <= found.version <= VERSION:
+                checkpoint = Checkpoint(path, file.attributes)
+            if not OLDEST_VERSION <= checkpoint.version <= VERSION:
                 raise ArrayFileError(
-                    f"{path} is of format version {found.version}, and only versions "
+                    f"{path} is of format version {checkpoint.version}, and only versions "
                     f"{OLDEST_VERSION} to {VERSION} can be read"
                 )
-            if with_memory and found.memory_path:
-                with ArrayFile(found.memory_path, MEMORY_KIND):
+            if with_memory and checkpoint.memory_path:
+                with ArrayFile(checkpoint.memory_path, MEMORY_KIND):
                     pass
-            return found, problems
+            return checkpoint, problems
         except (ArrayFileError, OSError) as error:
             problems.append(str(error))
     if problems:
@@ -112,14 +116,14 @@ def newest(folder: Path, with_memory: bool = True) -> tuple[Checkpoint | None, l
 
 
 class CheckpointWriter:
-    """Writes checkpoints in a thread of its own, one at a time, and keeps the newest."""
+    """Writes checkpoints, one at a time, in a thread of its own; keeps the newest of them."""
 
     def __init__(self, folder: Path, keep: int):
-        """Clears away what killed processes left half written.
+        """Removes what killed processes left half written.
 
         Args:
-            folder: where they are; made with the first of them.
-            keep: how many whole ones stay. While one more is written there is one more.
+            folder: that of the run's checkpoints; the first one makes it.
+            keep: whole checkpoints that stay; while the next is written, one more is there.
         """
         self._folder, self._keep = folder, keep
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -128,39 +132,37 @@ class CheckpointWriter:
             shutil.rmtree(left, ignore_errors=True)
 
     def start(self, run: State, memory: State | None) -> None:
-        """Starts to write one, when that before is finished.
-
-        What is not lent must not change any more.
+        """Starts to write a checkpoint. `finish` must have been called since the one before.
 
         Args:
-            run: the state of the run.
-            memory: that of the replay memory, or None to leave it out.
+            run: the state of the run. Arrays that are not lent must not change from now on.
+            memory: that of the replay memory, likewise; or None to leave it out.
         """
         assert self._writing is None
         self._writing = self._thread.submit(self._write, run, memory)
 
     @property
     def is_busy(self) -> bool:
-        """Whether one was started, and `finish` has not been called since."""
+        """Whether a checkpoint was started and `finish` has not been called since."""
         return self._writing is not None
 
     @property
     def is_done(self) -> bool:
-        """Whether one was started and `finish` would not have to wait."""
+        """Whether a checkpoint was started and `finish` would not have to wait."""
         return self._writing is not None and self._writing.done()
 
     def finish(self) -> None:
-        """Waits until the one that was started is whole.
+        """Waits until the checkpoint that was started is whole.
 
         Raises:
-            OSError: it could not be written; those before it stay.
+            OSError: it could not be written; older checkpoints stay.
         """
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
 
     def close(self) -> None:
-        """Waits for the one being written, and ends the thread."""
+        """Waits for the checkpoint that is being written, and ends the thread."""
         if self._writing:
             wait([self._writing])
         self._thread.shutdown()
@@ -201,7 +203,7 @@ def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the arrays that `prefixed` named so, under their own names."""
+    """Returns the arrays that `prefixed` gave this prefix, under their own names."""
     start = f"{prefix}/"
     return {
         name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
@@ -211,6 +213,6 @@ def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 def _numbered(folder: Path) -> list[Path]:
     """Returns the checkpoints in a folder, whole or damaged, the oldest first."""
     return sorted(
-        (each for each in folder.glob("*") if each.name.isdecimal() and each.is_dir()),
-        key=lambda each: int(each.name),
+        (path for path in folder.glob("*") if path.name.isdecimal() and path.is_dir()),
+        key=lambda path: int(path.name),
     )

@@ -1,4 +1,4 @@
-"""The episode log: its one line format, written and parsed here and nowhere else.
+"""The episode log: its fields and its line format, declared, written and parsed here alone.
 
 A run appends one line to `<env id>_log.txt` at the end of each episode:
 
@@ -6,9 +6,10 @@ A run appends one line to `<env id>_log.txt` at the end of each episode:
     Score: -21.0 Length: 255 Mean Q: 0.0132 Q Spread: 0.0205 Dead ReLUs: 0.125 Frames: 1020
     Seconds: 12.3
 
-(here broken in three). The first six fields are those of the logs that other programs already read;
-the others follow them and may be missing. `Only Action: FIRE` stands before `Seconds` where the
-agent took no other action in the whole game. To write:
+(here broken in three). The first six fields are in every line, those of other programs' logs as
+well; the others may be missing. All are declared in `Episode`. The plots' columns and axes and the
+table of docs/files.md come from it, so a new field is declared there, is filled in
+`training/episode_tracker.py`, and needs no other change. To write:
 
     with RewardLog("Pong-v0_log.txt") as log:
         log.append(Episode(number=0, reward=-28.0, steps=255, epsilon=0.9997705, ...))
@@ -30,80 +31,105 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from storage.log_fields import Axis, fields_of, log_field
 from system.errors import OneLineError
 
 RECENT_GAMES = 100  # whose mean score tells how a run does
+SECONDS_IN_AN_HOUR = 3600
 
 
 class LogError(OneLineError):
-    """Raised where a log can't be read at all; its text is one line that says why."""
+    """A log or a file of evaluations cannot be read, said in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What the log holds about one episode; the fields are in the order of the line.
+    """What the log holds about one episode; the fields are in the order of the line."""
 
-    Attributes:
-        number: episodes of the run that ended before this one.
-        reward: sum of the learner's rewards: clipped, with penalties.
-        steps: steps of the whole run at the end of this episode, all environments counted.
-        epsilon: probability of a random action at the end of the episode, 0 to 1.
-        loss: mean loss of the updates made during the episode, 0.0 where there was none.
-        accuracy: share of the batch states whose greedy action the target leaves unchanged, 0 to
-            1, mean over the episode's updates.
-        score: the game's own points, unclipped.
-        length: steps of this episode alone.
-        mean_q: mean over the episode's updates of the online network's values of the actions
-            taken.
-        q_spread: standard deviation of an action's values over the states of a batch, mean of all
-            actions and of the episode's updates; None where there was no update.
-        dead_relus: share of the units whose ReLU gives 0 for all states of a batch, 0 to 1, as it
-            was measured last; None before that.
-        frames: emulator frames of the whole run.
-        only_action: name of the action, in letters and underscores, where the agent took the same
-            one for the whole game.
-        seconds: wall seconds since the run started, over resumes.
-    """
+    number: int = log_field(
+        "Episode", "episodes of the run that ended before this one", unit="episodes",
+        x=Axis("episodes", "episodes of the run"),
+        average=Axis("episodes", "episode"),
+    )  # fmt: skip
+    reward: float = log_field(
+        "Reward", "sum of the rewards that the agent learns from: clipped, with penalties",
+        y=Axis("reward", "reward of an episode (clipped, with penalties)"),
+        average=Axis("rewards", "reward of an episode (clipped, with penalties)"),
+    )  # fmt: skip
+    steps: int = log_field(
+        "Steps", "steps of the run at the end of the episode, in all environments, without those "
+        "before training", unit="steps",
+        x=Axis("steps", "steps of the run (agent decisions)"),
+        average=Axis("steps", "step (agent decisions)"),
+    )  # fmt: skip
+    epsilon: float = log_field(
+        "Current Epsilon", "probability of a random action at the end of the episode, 0 to 1",
+        y=Axis("epsilon", "probability of a random action (ε)"),
+        average=Axis(
+            "probability", "probability that the network decides (1 − ε)",
+            convert=lambda epsilon: 1 - epsilon,
+        ),
+    )  # fmt: skip
+    loss: float = log_field(
+        "Loss", "mean loss of the updates during the episode, 0 where there were none",
+        y=Axis("loss", "loss of an update"),
+        average=Axis("loss", "loss (mean of the episode's updates)"),
+    )  # fmt: skip
+    accuracy: float = log_field(
+        "Acc", "share of a batch's states whose greedy action is the same after the value of the "
+        "action taken becomes its target, 0 to 1, mean of the episode's updates",
+    )  # fmt: skip
+    score: float | None = log_field(
+        "Score", "the game's own points, unclipped", unit="points",
+        left_out="in logs of other programs",
+        y=Axis("score", "score of a game (the game's own points)"),
+        average=Axis("scores", "score of a game (the game's own points)"),
+    )  # fmt: skip
+    length: int | None = log_field(
+        "Length", "steps of this episode alone", unit="steps",
+        left_out="in logs of other programs",
+    )  # fmt: skip
+    mean_q: float | None = log_field(
+        "Mean Q", "the online network's value of the actions learnt from, mean of the episode's "
+        "updates, 0 where there were none",
+        left_out="in logs of other programs",
+        y=Axis("mean-q", "value that the network gives to its actions"),
+    )  # fmt: skip
+    q_spread: float | None = log_field(
+        "Q Spread", "standard deviation of an action's value over the states of a batch, mean of "
+        "all actions and of the episode's updates",
+        left_out="where there were no updates",
+        y=Axis("q-spread", "standard deviation of a value over states"),
+    )  # fmt: skip
+    dead_relus: float | None = log_field(
+        "Dead ReLUs", "share of the network's units whose ReLU gives 0 for all states of a batch, "
+        "0 to 1, as last measured",
+        left_out="before it is first measured",
+        y=Axis("dead-relus", "share of dead ReLUs"),
+    )  # fmt: skip
+    frames: int | None = log_field(
+        "Frames", "emulator frames of the run at the end of the episode", unit="frames",
+        left_out="in logs of other programs",
+        x=Axis("frames", "emulator frames of the run"),
+    )  # fmt: skip
+    only_action: str | None = log_field(
+        "Only Action", "the one action that the agent took in the whole episode",
+        left_out="where it took several",
+    )  # fmt: skip
+    seconds: float | None = log_field(
+        "Seconds", "wall time that the run has taken, that before resumes included", unit="seconds",
+        left_out="in logs of other programs",
+        x=Axis("hours", "hours of the run", convert=lambda seconds: seconds / SECONDS_IN_AN_HOUR),
+    )  # fmt: skip
 
-    number: int
-    reward: float
-    steps: int
-    epsilon: float
-    loss: float
-    accuracy: float
-    score: float | None = None
-    length: int | None = None
-    mean_q: float | None = None
-    q_spread: float | None = None
-    dead_relus: float | None = None
-    frames: int | None = None
-    only_action: str | None = None
-    seconds: float | None = None
 
+FIELDS = fields_of(Episode)
 
-# Name in the line, type, and whether the line may lack it; in the order of Episode's fields.
-_FIELDS: tuple[tuple[str, type[int] | type[float] | type[str], bool], ...] = (
-    ("Episode", int, False),
-    ("Reward", float, False),
-    ("Steps", int, False),
-    ("Current Epsilon", float, False),
-    ("Loss", float, False),
-    ("Acc", float, False),
-    ("Score", float, True),
-    ("Length", int, True),
-    ("Mean Q", float, True),
-    ("Q Spread", float, True),
-    ("Dead ReLUs", float, True),
-    ("Frames", int, True),
-    ("Only Action", str, True),
-    ("Seconds", float, True),
-)
-_NAMES = tuple(name for name, _, _ in _FIELDS)
-_TYPES = tuple(type_ for _, type_, _ in _FIELDS)
-_VALUES = operator.attrgetter(*Episode.__slots__)
+_TYPES = tuple(declared.type for declared in FIELDS)
+_VALUES = operator.attrgetter(*(declared.attribute for declared in FIELDS))
 
-# At most 18 digits, because int() refuses very long ones; possessive (`++`), so that a line that
-# doesn't match is given up at once.
+# At most 18 digits, because int() refuses very long numbers. Possessive (`++`), so that a line that
+# does not match is refused at once.
 _PATTERNS = {
     int: "[0-9]{1,18}",
     float: r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?|(?i:nan|inf))",
@@ -112,11 +138,12 @@ _PATTERNS = {
 
 
 def _line_pattern() -> str:
-    parts = []
-    for position, (name, type_, optional) in enumerate(_FIELDS):
-        part = f"{' +' if position else ''}{name}: *({_PATTERNS[type_]})"
-        parts.append(f"(?:{part})?" if optional else part)
-    return "".join(parts)
+    """Returns the regular expression of a line, with a group for each field."""
+    patterns = []
+    for position, declared in enumerate(FIELDS):
+        pattern = f"{' +' if position else ''}{declared.name}: *({_PATTERNS[declared.type]})"
+        patterns.append(f"(?:{pattern})?" if declared.left_out else pattern)
+    return "".join(patterns)
 
 
 _LINE = re.compile(_line_pattern())
@@ -128,7 +155,7 @@ CUT_SHORT, NO_EPISODE = "cut short (no newline at its end)", "not an episode lin
 def _number_text(value: float) -> str:
     """Returns the shortest fixed-point text that reads back as exactly the same float."""
     text = repr(float(value))
-    # Other readers of this log take `9.5e-05` for 9.5.
+    # Other programs that read such logs take `9.5e-05` for 9.5.
     return format(Decimal(text), "f") if "e" in text else text
 
 
@@ -141,40 +168,25 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
 
 def format_episode(episode: Episode) -> str:
     """Returns the line of an episode, without a newline; fields that are None are left out."""
-    parts = []
-    for name, type_, value in zip(_NAMES, _TYPES, _VALUES(episode), strict=True):
-        if value is not None:
-            parts.append(f"{name}: {_TEXTS[type_](value)}")
-    return " ".join(parts)
+    return " ".join(
+        f"{declared.name}: {_TEXTS[declared.type](value)}"
+        for declared, value in zip(FIELDS, _VALUES(episode), strict=True)
+        if value is not None
+    )
 
 
 def parse_episode(line: str) -> Episode | None:
     """Returns the episode that a line holds, or None where it is not a whole episode line.
 
-    Floats may be in scientific notation, `nan` or `inf`. Space around the line is ignored.
+    Floats may be in scientific notation, `nan` or `inf`. Spaces around the line are ignored.
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
         return None
-    # Written out, because a loop over the fields takes three times as long.
-    number, reward, steps, epsilon, loss, accuracy, *optional = match.groups()
-    score, length, mean_q, q_spread, dead_relus, frames, only_action, seconds = optional
-    return Episode(
-        int(number),
-        float(reward),
-        int(steps),
-        float(epsilon),
-        float(loss),
-        float(accuracy),
-        float(score) if score else None,
-        int(length) if length else None,
-        float(mean_q) if mean_q else None,
-        float(q_spread) if q_spread else None,
-        float(dead_relus) if dead_relus else None,
-        int(frames) if frames else None,
-        only_action,
-        float(seconds) if seconds else None,
-    )
+    values: list[Any] = [
+        text and type_(text) for type_, text in zip(_TYPES, match.groups(), strict=True)
+    ]
+    return Episode(*values)
 
 
 @dataclass(frozen=True)
@@ -183,7 +195,7 @@ class Log:
 
     Attributes:
         episodes: the episodes, in the order of their lines.
-        skipped: number (from 1) of each line that could not be used, and why.
+        skipped: the number, from 1, of each line that could not be used, and why.
     """
 
     episodes: list[Episode]
@@ -191,7 +203,7 @@ class Log:
 
     @property
     def runs(self) -> list[list[Episode]]:
-        """The episodes of each of the runs that were appended to this log, one after another.
+        """The episodes of each run that was appended to this log.
 
         A run begins where the episode number does not increase or the steps decrease.
         """
@@ -209,7 +221,7 @@ class Log:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """Returns a path as it can be shown within one line, quoted where it is empty or odd."""
+    """Returns a path as one line shows it; quoted where it is empty or cannot be printed."""
     text = os.fspath(path)
     return text if text and text.isprintable() else repr(text)
 
@@ -217,13 +229,12 @@ def shown(path: str | os.PathLike[str]) -> str:
 def read_log(path: str | os.PathLike[str]) -> Log:
     """Reads a log.
 
-    A last line without a newline is skipped, even where it looks whole: a run that was killed
-    while it wrote `Acc: 0.875` may have left `Acc: 0.8`, and nothing tells the two apart. Empty
-    lines are ignored.
+    A last line without a newline is skipped even where it looks whole: a run that was killed while
+    it wrote `Acc: 0.875` may have left `Acc: 0.8`. Empty lines are ignored.
 
     Raises:
-        LogError: the path is missing, a folder or a device, must not be read, is empty or
-            binary, or has no single line that can be used.
+        LogError: the path is missing, a folder or a device, must not be read, is empty or binary,
+            or has no line that can be used.
     """
     with reading(path):
         log, first = _read_lines(path)
@@ -234,7 +245,11 @@ def read_log(path: str | os.PathLike[str]) -> Log:
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises LogError, which says why in one line, where a log can't be opened or read."""
+    """Reads a log within the body.
+
+    Raises:
+        LogError: it can't be opened or read.
+    """
     name, right = shown(path), "give the log of a run, <env id>_log.txt"
     try:
         kind = os.stat(path).st_mode
@@ -254,7 +269,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def no_episodes(name: str, first: str, skipped: Sequence[tuple[int, str]]) -> LogError:
-    """Returns the error that says what a file without episodes is; `first` is its first line."""
+    """Returns the error for a file without episodes.
+
+    Args:
+        name: the file, as it is shown.
+        first: its first line, empty where there is none.
+        skipped: the number of each line that could not be used, and why.
+    """
     if not first:
         return LogError(f"{name} is empty; a run writes a line when an episode ends")
     if "\0" in first or "\N{REPLACEMENT CHARACTER}" in first:
@@ -282,18 +303,18 @@ def _read_lines(path: str | os.PathLike[str]) -> tuple[Log, str]:
 
 
 def cut_back(path: str | os.PathLike[str], length: int, checksum: int) -> str | None:
-    """Cuts away what a log got after a position, for a run that goes on from there.
+    """Cuts off what a log got after a position, for a run that goes on from there.
 
-    Lines of another log that lie beyond are cut away, too, as they would be written again; but no
-    piece of a line is left, and nothing is cut from a log that ends before the position.
+    A log that was changed meanwhile is cut at the end of its last line before the position, and one
+    that ends before the position is left as it is.
 
     Args:
-        path: the log, open nowhere.
-        length: its bytes at the position, as `RewardLog.position` gave them.
-        checksum: their CRC-32.
+        path: the log, which must not be open.
+        length: bytes that it had at the position, from `RewardLog.position`.
+        checksum: their CRC-32, likewise.
 
     Returns:
-        None where the log is now as it was then, else one line that says what is wrong with it.
+        None where the log is as it was at the position, else one line that says what is wrong.
 
     Raises:
         OSError: the log can't be read or cut.
@@ -309,22 +330,22 @@ def cut_back(path: str | os.PathLike[str], length: int, checksum: int) -> str | 
     if zlib.crc32(content) == checksum:
         os.truncate(path, length)
         return None
-    # Without the end of a line before the position there is no line that could be kept.
+    # Without a line that ends before the position, nothing is cut.
     if end := content.rfind(b"\n") + 1:
         os.truncate(path, end)
     return f"{name} was changed: its first {length:,} bytes are not those that it had"
 
 
 class RewardLog:
-    """A log that is open for appending; each append is on its way to the disk at once.
+    """A log that is open for appending; each line is written at once.
 
     Args:
-        path: the log; it is created where it is missing. Where it ends in an episode line
-            without a newline (a run was killed while it wrote), that piece of a line is cut
-            away; a tail that is anything else is kept and gets its newline.
+        path: the log; it is created where it is missing. A piece of an episode line at its end,
+            left by a run that was killed while it wrote, is cut off. Any other last line without a
+            newline is kept and gets one.
 
     Attributes:
-        position: bytes in the log as it stands, and their CRC-32; for `cut_back`.
+        position: the log's bytes, and their CRC-32; for `cut_back`.
 
     Raises:
         OSError: the log can't be opened for writing.
@@ -346,16 +367,16 @@ class RewardLog:
         """Writes the line of an episode.
 
         Raises:
-            OSError: the line could not be written, for instance on a full disk; the log is then
-                as it was before.
+            OSError: the line could not be written, for instance on a full disk; the log is as it
+                was before.
         """
         self._write(f"{format_episode(episode)}\n".encode("ascii"))
 
     def sync(self) -> None:
-        """Waits until the disk has all that was written.
+        """Flushes all that was written to the disk.
 
         Raises:
-            OSError: it can't take it, or the log is a device or a pipe.
+            OSError: that failed, or the log is a device or a pipe.
         """
         try:
             os.fsync(self._file.fileno())
@@ -381,6 +402,7 @@ class RewardLog:
         self.close()
 
     def _write(self, data: bytes) -> None:
+        """Appends bytes, all or none."""
         size = os.fstat(self._file.fileno()).st_size
         length, checksum = self.position
         left = data
@@ -389,7 +411,7 @@ class RewardLog:
                 left = left[self._file.write(left) :]
             self.position = length + len(data), zlib.crc32(data, checksum)
         except BaseException as error:
-            # A device or a pipe can't be cut; the first error is the one that matters.
+            # A device or a pipe can't be cut, and the first error is the one to raise.
             with contextlib.suppress(OSError):
                 self._file.truncate(size)
             if isinstance(error, OSError):
@@ -397,6 +419,7 @@ class RewardLog:
             raise
 
     def _end_last_line(self) -> None:
+        """Cuts off a piece of an episode line, or ends another line that has no newline."""
         content = b""
         if size := os.fstat(self._file.fileno()).st_size:  # a device or a pipe has none
             self._file.seek(0)

@@ -1,6 +1,6 @@
-"""The evaluations of a run as a file: written whole and read back here, and nowhere else.
+"""The evaluations of a run as a file, written and read here alone.
 
-`<env id>_evaluations.csv` has a line for each evaluation, under a line with the names of the fields
+`<env id>_evaluations.csv` has a line for each evaluation, below a line with the names of the fields
 of `Evaluation`.
 """
 
@@ -20,23 +20,23 @@ from system.console import counted
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a run's agent scored in whole games, without learning from them.
+    """What a run's agent scored in whole games that it did not learn from.
 
     Attributes:
-        step: steps of the run before.
-        frames: emulator frames of the run before.
-        seconds: wall seconds of the run before, over resumes.
+        step: steps of the run up to then.
+        frames: emulator frames of the run up to then.
+        seconds: wall seconds of the run up to then, those before resumes included.
         epsilon: probability of a random action in these games.
-        games: how many were played.
+        games: games that were played.
         mean: mean score.
         median: median score.
-        deviation: standard deviation of the scores, over n - 1; 0 of one game.
+        deviation: standard deviation of the scores, with n - 1; 0 for one game.
         lowest: lowest score.
         highest: highest score.
         length: mean steps of a game.
-        cut_off: games that the limit of frames ended.
-        human_normalised: the mean on the scale where published random play has 0 and a person 1;
-            None for a game without such scores.
+        cut_off: games that ended at the limit of frames.
+        human_normalised: mean score on the scale where published random play has 0 and a human 1;
+            None for a game without published scores.
     """
 
     step: int
@@ -54,22 +54,26 @@ class Evaluation:
     human_normalised: float | None
 
     def line(self) -> str:
-        """Returns what a run says of it."""
+        """Returns the line that a run prints of it."""
         games = counted(self.games, "game")
-        parts = [f"evaluation at step {self.step:,}: mean score {self.mean:.1f} of {games}"]
+        line = f"evaluation at step {self.step:,}: mean score {self.mean:.1f} of {games}"
         if self.human_normalised is not None:
-            parts.append(f"{self.human_normalised:.0%} of the way from random play to a person")
+            line += f", {self.human_normalised:.0%} of the way from random play to a person"
         if self.cut_off:
-            parts.append(f"{self.cut_off:,} cut off by the limit of frames")
-        return ", ".join(parts)
+            line += f", {self.cut_off:,} cut off by the limit of frames"
+        return line
 
 
-NAMES = tuple(each.name for each in fields(Evaluation))
+NAMES = tuple(field.name for field in fields(Evaluation))
 WHOLE_NUMBERS = {"step", "frames", "games", "cut_off"}
 
 
 def write_evaluations(path: Path, evaluations: Iterable[Evaluation]) -> None:
-    """Writes the file, whole or not at all; raises OSError where that is impossible."""
+    """Writes the file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(NAMES)
@@ -80,25 +84,26 @@ def read_evaluations(path: str | os.PathLike[str]) -> list[Evaluation]:
     """Reads the file.
 
     Raises:
-        LogError: it is missing, cannot be read, or is no such file.
+        LogError: it is missing, cannot be read, or is no file of evaluations.
     """
-    name = shown(path)
+    file_name = shown(path)
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             names, rows = reader.fieldnames or (), list(reader)
     except FileNotFoundError:
-        raise LogError(f"{name}: no such file") from None
+        raise LogError(f"{file_name}: no such file") from None
     except OSError as error:
-        raise LogError(f"{name} can't be read: {error.strerror or error}") from None
+        raise LogError(f"{file_name} can't be read: {error.strerror or error}") from None
     except (ValueError, csv.Error):
-        raise LogError(f"{name} is no file of evaluations") from None
+        raise LogError(f"{file_name} is no file of evaluations") from None
     if not set(NAMES) <= set(names):
-        raise LogError(f"{name} is no file of evaluations")
+        raise LogError(f"{file_name} is no file of evaluations")
     try:
-        return [Evaluation(**{each: _value(each, row[each]) for each in NAMES}) for row in rows]
+        return [Evaluation(**{name: _value(name, row[name]) for name in NAMES}) for row in rows]
     except (TypeError, ValueError):
-        raise LogError(f"{name} has been changed: it has a line that is no evaluation") from None
+        problem = "has been changed: it has a line that is no evaluation"
+        raise LogError(f"{file_name} {problem}") from None
 
 
 def _value(name: str, text: str) -> Any:

@@ -14,18 +14,18 @@ from system.errors import OneLineError
 
 @contextmanager
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Gives the path of a file to write, which takes the place of `path` once it is whole.
+    """Yields the path of a file to write, which replaces `path` when it is whole.
 
-    The new file lies beside the old one, is flushed to the disk and then renamed over it; so that
-    a power cut does not take the new name back, the folder is flushed, too. Where the writing
-    fails, the new file is removed, and the old one stays as it was.
+    The new file lies beside the old one, is flushed to the disk and then renamed to the old name.
+    The folder is flushed as well, so that a power cut does not undo the renaming. Where writing
+    fails, the new file is removed and the old one stays as it was.
 
     Args:
         path: the file to write or to replace.
-        suffix: how the name of the new file must end, for writers that look at it.
+        suffix: the end of the new file's name, for writers that choose by it.
 
     Raises:
-        OSError: the file cannot be written; whatever the body raises passes through.
+        OSError: the file cannot be written.
     """
     new = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
@@ -34,22 +34,22 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
             os.fsync(written.fileno())
         new.replace(path)
     except OSError as error:
-        # A write that fails does not say where, and the name of the new file says nothing to users.
+        # A failed write names no file, and the new file's name would tell users nothing.
         if error.errno is not None:
             error.filename = str(path)
         raise
     finally:
-        with suppress(OSError):  # mostly, as it is there no more
+        with suppress(OSError):  # it is there only where writing failed
             new.unlink()
     flush_folder(path.parent)
 
 
 def check_folder(folder: Path, flag: str) -> None:
-    """Makes a folder if need be.
+    """Makes a folder where it is missing, and checks that files can be written in it.
 
     Args:
-        folder: to write in.
-        flag: what names it on the command line.
+        folder: the folder.
+        flag: the flag that gave it, for the error.
 
     Raises:
         OSError: no file can be written in it.
@@ -65,8 +65,8 @@ def check_folder(folder: Path, flag: str) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Has the disk take in the names of a folder's files, on systems that can be asked to."""
-    # Windows opens no folder, and some file systems flush none; the file is whole all the same.
+    """Flushes the names of a folder's files to the disk, on systems that can do that."""
+    # Windows cannot open a folder, and some file systems cannot flush one; the files are whole.
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -81,21 +81,21 @@ class LockedError(OneLineError):
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Holds a lock that ends with this process, however that ends.
+    """Holds a lock, which also ends when this process is killed.
 
-    On systems without such locks, and on file systems that know none, nothing is held.
+    Systems and file systems without locks hold nothing.
 
     Args:
-        path: the file of the lock, there only while it is held or after its holder was killed. It
-            holds the number of the process.
-        what: what the lock is for, to be told to those that find it held.
+        path: the lock's file, with the number of this process in it. It is there while the lock is
+            held, and stays only where its holder was killed.
+        what: what the lock protects, for the error of a second process.
 
     Raises:
         LockedError: another process holds it.
         OSError: the file cannot be made.
     """
     with _open_locked(path, what) as file:
-        # A full disk is no reason not to train.
+        # A run can train on a full disk.
         with suppress(OSError):
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
@@ -107,7 +107,12 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 
 def _open_locked(path: Path, what: str) -> FileIO:
-    """Returns the file of a lock that is held until it is closed; raises what `locked` does."""
+    """Returns the file of a lock, which is held until the file is closed.
+
+    Raises:
+        LockedError: another process holds it.
+        OSError: the file cannot be made.
+    """
     while True:
         file = path.open("a+b", buffering=0)
         if not _try_lock(file.fileno()):
@@ -118,7 +123,7 @@ def _open_locked(path: Path, what: str) -> FileIO:
                 f"{what} is being trained by process {holder}: wait for it, stop it, or give "
                 "another --out"
             )
-        # Its last holder may have removed it after it was opened here.
+        # The last holder may have removed the file after it was opened here.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -126,7 +131,7 @@ def _open_locked(path: Path, what: str) -> FileIO:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Locks a file until it is closed; returns whether nobody else holds it, as far as is known."""
+    """Locks a file until it is closed; returns False where another process holds the lock."""
     try:
         import fcntl
     except ImportError:  # on Windows
@@ -135,6 +140,6 @@ def _try_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # some network file systems know no locks
+    except OSError:  # some network file systems have no locks
         return True
     return True

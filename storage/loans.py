@@ -9,23 +9,23 @@ import numpy as np
 
 
 class Loan(Sequence[np.ndarray]):
-    """Arrays that somebody else reads, and that must not be changed until they are back.
+    """Arrays that a reader in another thread has, and that must not change until they are back.
 
         owner:    lends a b c d | goes on | needs a: it is back | needs c: waits | changes c ...
         reader:                 | a ... | b ... | c ...                    | d ...
 
-    Iterating gives them out in order; each is back as soon as the next is asked for. Looking one up
-    by its index gives nothing out.
+    The reader iterates over them: an array is back as soon as the reader asks for the next. Looking
+    at one by its index changes nothing.
 
     Attributes:
-        shape: of all of them together, where they are parts of one array, some of its rows each.
+        shape: that of the array of which each is some rows; None where they are not of one array.
     """
 
     def __init__(self, arrays: Sequence[np.ndarray], shape: tuple[int, ...] | None = None):
         """Lends arrays."""
         self.shape = shape
         self._arrays = arrays
-        self._back = 0  # so many of them, from the first on
+        self._back = 0  # arrays that are back, from the first on
         self._changed = Condition()
 
     def __len__(self) -> int:
@@ -33,7 +33,7 @@ class Loan(Sequence[np.ndarray]):
         return len(self._arrays)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        """Returns an array, or some."""
+        """Returns an array, or those of a slice."""
         return self._arrays[index]
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -43,7 +43,7 @@ class Loan(Sequence[np.ndarray]):
             self._give_back(number)
 
     def wait_for(self, index: int) -> None:
-        """Returns once an array is back; at once where there is no array of this index."""
+        """Waits until the array of an index is back; not where there is none of this index."""
         with self._changed:
             self._changed.wait_for(lambda: index < self._back or index >= len(self))
 
@@ -58,7 +58,7 @@ class Loan(Sequence[np.ndarray]):
 
 
 def end_loans(arrays: Iterable[np.ndarray | Sequence[np.ndarray]]) -> None:
-    """Gives back what is lent among arrays."""
-    for each in arrays:
-        if isinstance(each, Loan):
-            each.end()
+    """Ends all loans among these arrays."""
+    for lent in arrays:
+        if isinstance(lent, Loan):
+            lent.end()

@@ -1,6 +1,6 @@
-"""Weights of a network as a file: written in Keras's format, read in that and its older ones.
+"""Weights of a network as a file: written in Keras's format, read in that and older ones.
 
-A file that is written here ends in a checksum, behind what HDF5 reads; numbers are little-endian:
+A file that is written here ends in a checksum, which HDF5 does not read. Numbers are little-endian:
 
     …         HDF5, as Keras writes it, with the attributes below at its root; weights are float32
               or, in half precision, float16
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import keras
 
 HDF5_HEAD, ZIP_HEAD = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
-LAYOUT = "data_format"  # the attribute by which a file of ours tells that its channels are last
+LAYOUT = "data_format"  # the attribute that says that channels come last; only our files have it
 VERSION = 1  # of the format of our files
 CHECKSUM_HEAD, CHECKSUM = b"DQNCHECK", struct.Struct("<8sI")
 HDF5_OVERHEAD = 100_000  # bytes at most that a file is larger than the weights in it
@@ -49,13 +49,13 @@ class WeightsError(OneLineError):
 def save(path: Path, network: keras.Model, run: str = "", half: bool = False) -> None:
     """Writes the weights of a network, whole or not at all.
 
-    The same weights and run give the same bytes, in any process that makes the same networks in the
-    same order: Keras numbers the names of layers, and writes them.
+    The same weights and run give the same bytes in each process that makes the same networks in the
+    same order: the file has the names that Keras gives to layers, with numbers in them.
 
     Args:
         path: the file to write or to replace.
         network: has the weights.
-        run: short, names the run, so that `run_of` can tell whose weights they are.
+        run: a short name of the run, which `run_of` returns.
         half: whether to round the weights to float16, for a file of half the size.
 
     Raises:
@@ -63,9 +63,9 @@ def save(path: Path, network: keras.Model, run: str = "", half: bool = False) ->
         WeightsError: a weight is beyond what float16 can hold.
     """
     room = sum(array.nbytes for array in network.get_weights()) + HDF5_OVERHEAD
-    # Keras looks at the name's end to choose the format.
+    # Keras chooses the format by the end of the name.
     with replacing(path, suffix=".weights.h5") as new:
-        # The HDF5 library may crash where a disk fills under it, so first see whether it fits.
+        # The HDF5 library may crash on a disk that becomes full, so the room is taken first.
         new.write_bytes(bytes(room))
         network.save_weights(new)
         if half:
@@ -78,7 +78,11 @@ def save(path: Path, network: keras.Model, run: str = "", half: bool = False) ->
 
 
 def _halve(path: Path) -> None:
-    """Writes an HDF5 file anew, with its arrays in float16; raises WeightsError, see `save`."""
+    """Writes an HDF5 file anew, with its arrays in float16.
+
+    Raises:
+        WeightsError: a weight is beyond what float16 can hold.
+    """
     content = io.BytesIO()
     with h5py.File(path) as old, h5py.File(content, "w") as new:
 
@@ -105,20 +109,20 @@ def _rounded(array: np.ndarray) -> np.ndarray:
 def load(path: Path, network: keras.Model, channels_first: bool = False) -> None:
     """Loads weights into a network.
 
-    Reads Keras's `.weights.h5` and `.keras` files and its older HDF5 layouts, told apart by what
-    is in them and not by name. Weights in half precision become float32 again.
+    Reads Keras's `.weights.h5` and `.keras` files and its older HDF5 layouts, which it tells apart
+    by their content, not by name. Weights in half precision become float32 again.
 
     Args:
         path: the file.
         network: takes the weights; its convolutions have their channels last.
         channels_first: whether the weights are of a network that has them first, so that the rows
-            of the dense kernel behind its convolutions are in another order. A file that holds a
-            whole model, or that `save` wrote, tells by itself, and is believed.
+            of the dense kernel behind its convolutions are in another order. A file of a whole
+            model, or one that `save` wrote, says that itself, and this argument does not count.
 
     Raises:
         OSError: there is no room for a temporary copy.
-        WeightsError: the file is missing, damaged, none of these, of a newer format version, or of
-            another shape.
+        WeightsError: the file is missing, damaged, in another format, of a newer version, or does
+            not fit the network's shapes.
     """
     _check_head(path)
     wanted = [tuple(variable.shape) for variable in network.weights]
@@ -126,13 +130,13 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
         copy = Path(folder) / "copy"
         shutil.copyfile(path, copy)
         try:
-            # Damage may crash or hang the HDF5 library, so it is looked for before that reads.
+            # The HDF5 library may crash or hang on a damaged file, so the checksum comes first.
             _has_checksum(copy)
             suffix = _format(copy)
-            found = _shapes(copy, suffix)
-            fits = sorted(found) == sorted(wanted)
+            shapes = _shapes(copy, suffix)
+            fits = sorted(shapes) == sorted(wanted)
             if fits:
-                # Keras looks at the name's end to choose the format.
+                # Keras chooses the format by the end of the name.
                 named = copy.rename(copy.with_name(f"copy{suffix}"))
                 if _flattens_channels_first(named, otherwise=channels_first):
                     _load_channels_first(named, network)
@@ -143,14 +147,14 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
         except Exception as error:  # whatever the libraries raise on a damaged file
             raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
     if not fits:
-        raise WeightsError(f"{path} does not fit: {_mismatch(found, wanted)}")
+        raise WeightsError(f"{path} does not fit: {_mismatch(shapes, wanted)}")
 
 
 def run_of(path: Path) -> str | None:
-    """Returns what names the run that wrote a file, as `save` was told.
+    """Returns the name of the run that wrote a file.
 
     Returns:
-        None where the file names none, or is not of `save`.
+        None where `save` was given no name, or did not write the file.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -166,7 +170,7 @@ def run_of(path: Path) -> str | None:
 
 
 def _has_checksum(path: Path) -> bool:
-    """Returns whether a file ends in a checksum; raises WeightsError where it does not match."""
+    """Returns whether a file ends in a checksum; raises WeightsError where that is wrong."""
     content = path.read_bytes()
     content, end = content[: -CHECKSUM.size], content[-CHECKSUM.size :]
     if not end.startswith(CHECKSUM_HEAD):
@@ -177,7 +181,7 @@ def _has_checksum(path: Path) -> bool:
 
 
 def _check_head(path: Path) -> None:
-    """Raises WeightsError where there is no file, or where it does not begin as weights do."""
+    """Raises WeightsError where there is no file, or it does not begin as files of weights do."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -192,10 +196,10 @@ def _check_head(path: Path) -> None:
 
 
 def _format(path: Path) -> str:
-    """Returns the name's end that Keras knows the format of these weights by.
+    """Returns the end of a name by which Keras knows the format of a file.
 
     Raises:
-        WeightsError: they are of a format version that is newer than this program.
+        WeightsError: its format version is newer than this program.
     """
     if zipfile.is_zipfile(path):
         return ".keras"
@@ -210,7 +214,7 @@ def _format(path: Path) -> str:
 
 
 def _shapes(path: Path, suffix: str) -> list[tuple[int, ...]]:
-    """Returns the shapes of all weights in a file, in no order; the optimiser's are left out."""
+    """Returns the shapes of a file's weights, without the optimiser's, in no order."""
     shapes: list[tuple[int, ...]] = []
 
     def collect(name: str, item: Any) -> None:
@@ -235,25 +239,25 @@ def _flattens_channels_first(path: Path, otherwise: bool) -> bool:
     """Returns whether the model in a file flattens its channels first.
 
     Args:
-        path: a file by the name that Keras knows its format by.
-        otherwise: what to return where the file holds weights alone.
+        path: a file whose name ends as Keras expects of its format.
+        otherwise: what to return where the file has weights alone.
     """
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json_output")
+            config = archive.read("config.json")
     else:
         with h5py.File(path) as file:
             config = file.attrs.get("model_config")
             otherwise = otherwise and LAYOUT not in file.attrs
     if config is None:
         return otherwise
-    # A `Flatten` that is told of channels first puts them last before it flattens.
+    # A `Flatten` with channels first puts them last before it flattens.
     formats = dict(_data_formats(json.loads(config)))
     return formats.get("Conv2D") == "channels_first" and formats.get("Flatten") != "channels_first"
 
 
 def _data_formats(config: Any) -> Iterator[tuple[str, str]]:
-    """Yields the kind and the data format of each layer in a model's config that has one."""
+    """Yields class and data format of each layer in a model's configuration that has a format."""
     if isinstance(config, dict):
         layer = config.get("config")
         if isinstance(layer, dict) and "data_format" in layer:
@@ -267,16 +271,16 @@ def _data_formats(config: Any) -> Iterator[tuple[str, str]]:
 def _load_channels_first(path: Path, network: keras.Model) -> None:
     """Loads the weights of a network whose channels come first into one where they come last.
 
-    A kernel of a convolution is (height, width, channels, filters) in both. The kernel of a dense
-    layer behind `Flatten` has its rows in the order that it meets them in:
+    A convolution's kernel is (height, width, channels, filters) in both. A dense kernel behind
+    `Flatten` has its rows in the order of what `Flatten` gives:
 
     # channels first:  [channel 0: (y0 x0) (y0 x1) ... ][channel 1: (y0 x0) (y0 x1) ... ]
     # channels last:   [y0 x0: (channel 0) (channel 1) ... ][y0 x1: (channel 0) (channel 1) ... ]
 
     Raises:
-        WeightsError: the network has something else behind `Flatten`.
+        WeightsError: the network has no dense layer directly behind `Flatten`.
     """
-    # Only here, as whoever has a network has waited for Keras already, and `run_of` is quick.
+    # Imported here, so that `run_of` is quick: a caller that has a network has loaded Keras.
     from keras.layers import Flatten
 
     flattens = [layer for layer in network.layers if isinstance(layer, Flatten)]
@@ -301,12 +305,12 @@ def _load_channels_first(path: Path, network: keras.Model) -> None:
         )
 
 
-def _mismatch(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> str:
-    """Returns in what way the shapes of a file's weights differ from those wanted."""
-    missing, extra = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+def _mismatch(shapes: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> str:
+    """Returns how the shapes of a file's weights differ from those wanted."""
+    missing, extra = Counter(wanted) - Counter(shapes), Counter(shapes) - Counter(wanted)
     if {shape[:-1] for shape in missing} == {shape[:-1] for shape in extra}:
-        theirs, ours = ({shape[-1] for shape in shapes} for shapes in (extra, missing))
-        if len(theirs) == len(ours) == 1:  # one layer's outputs, the last's, as none follows it
+        theirs, ours = ({shape[-1] for shape in unmatched} for unmatched in (extra, missing))
+        if len(theirs) == len(ours) == 1:  # only the last layer differs, as no other follows it
             return f"it has {theirs.pop()} values for the actions, this run has {ours.pop()}"
     shape = next(iter(missing or extra))
     return (
@@ -316,5 +320,5 @@ def _mismatch(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> st
 
 
 def _first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its kind where it has none."""
+    """Returns the first line of an error's message, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

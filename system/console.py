@@ -1,7 +1,8 @@
-"""What the program has to do with its terminal: colours, mistakes, progress and signals."""
+"""What the programs have to do with their terminal: colours, mistakes, progress and signals."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import signal
@@ -11,13 +12,13 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
 from system.root import ROOT
 
-PROGRAM = "dqn_atari.py"
+PROGRAM, PLOTTER = "dqn_atari.py", "reward_visualizer.py"
 COLUMNS = 80  # of a line, unless a path or a command takes more
 PLAIN_LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
 # Of a bar: the parts of its line in their order, and the columns that all but the status needs.
@@ -97,19 +98,42 @@ def joined(words: Iterable[object]) -> str:
     return shlex.join(map(str, words))
 
 
-def say_error(text: str) -> None:
-    """Says on stderr, in one line, why the program ends."""
-    _complain("error", text)
+class OneLineParser(argparse.ArgumentParser):
+    """A parser of a command line that says in one line what is wrong with it."""
+
+    def __init__(self, *, example: str = "", **options: Any):
+        """Takes what every parser takes.
+
+        Args:
+            example: a right call, which each error ends in; empty for none.
+            **options: those of `argparse.ArgumentParser`, `prog` among them.
+        """
+        super().__init__(**options)
+        self._example = example
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        if self._example:
+            message += f"; a right call: {self._example}"
+        say_error(message, self.prog)
+        self.exit(2)
+
+
+def say_error(text: str, program: str = PROGRAM) -> None:
+    """Says on stderr, in one line, why a program ends."""
+    _complain("error", text, program)
 
 
 def warn(text: str) -> None:
     """Says on stderr, above a bar if there is one, that something is wrong and the run goes on."""
-    _complain("warning", text)
+    _complain("warning", text, PROGRAM)
 
 
-def _complain(kind: str, text: str) -> None:
+def _complain(kind: str, text: str, program: str) -> None:
     said = painted(f"{kind}:", kind, sys.stderr)
-    tqdm.write(f"{PROGRAM}: {said} {' '.join(text.split())}", file=sys.stderr)
+    # Only line ends go: the name of a file may have several spaces in a row.
+    line = " ".join(filter(None, map(str.strip, text.splitlines())))
+    tqdm.write(f"{program}: {said} {line}", file=sys.stderr)
 
 
 class Progress:

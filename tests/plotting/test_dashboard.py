@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -178,9 +179,17 @@ def test_page_of_an_older_log_shows_what_it_has(
 ) -> None:
     page = make_page(tmp_path, write_log(tmp_path / "Q-v0_log.txt", [episode(0), episode(1)]))
     assert len(page.all("svg")) == 3
-    assert "Q-v0: unknown, as no checkpoint lies beside the log." in page.words
+    told = "Q-v0: 2 episodes, 200 steps, 0 evaluations; no checkpoint beside the log tells the"
+    assert f"{told} settings." in page.words
     assert "Evaluations" not in page.words
     assert capsys.readouterr().err == ""
+
+
+def test_page_without_a_checkpoint_tells_what_the_log_does(tmp_path: Path) -> None:
+    log = write_run(tmp_path, [1.0] * 40, [3.0, 4.0])
+    shutil.rmtree(tmp_path / "Pong-v4_checkpoint")
+    page = make_page(tmp_path, log)
+    assert "Pong-v4: 40 episodes, 4,000 steps, 0.1 hours, 2 evaluations; no ch" in page.words
 
 
 def test_names_of_files_are_no_html(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from plotting.runs import find_logs, grouped, read_run
 from storage.episode_log import LogError
+from tests.helpers import logs
 from tests.helpers.logs import episode, write_log, write_run
 
 
@@ -61,7 +62,7 @@ def labels_of(*logs: Path) -> list[str]:
 
 def test_runs_whose_settings_differ_in_the_seed_and_in_files_are_joined(tmp_path: Path) -> None:
     logs = [
-        write_run(tmp_path / name, [1.0], seed=seed, keep=seed)
+        write_run(tmp_path / name, [1.0], seed=seed, checkpoints_kept=seed)
         for seed, name in enumerate(["x", "other"], start=1)
     ]
     assert labels_of(*logs) == ["Pong-v4 (2 runs)"]
@@ -108,15 +109,22 @@ def test_labels_are_never_alike(tmp_path: Path) -> None:
     assert len(set(labels)) == 2
 
 
+def test_settings_of_older_checkpoints_are_known_by_their_names_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "saved_settings", lambda _: {"gamma": 0.5})
+    assert read_run(write_run(tmp_path, [1.0])).settings == {"discount": 0.5}
+
+
 def test_files_that_were_set_aside_together_are_read_together(tmp_path: Path) -> None:
-    log = write_run(tmp_path, [1.0], evaluations=[5.0], gamma=0.5)
+    log = write_run(tmp_path, [1.0], evaluations=[5.0], discount=0.5)
     for name in ("log.txt", "checkpoint", "evaluations.csv"):
         path = tmp_path / f"Pong-v4_{name}"
         path.rename(path.with_stem(f"{path.stem}.1"))
-    write_run(tmp_path, [1.0], evaluations=[7.0], gamma=0.9)
+    write_run(tmp_path, [1.0], evaluations=[7.0], discount=0.9)
     earlier, later = read_run(tmp_path / "Pong-v4_log.1.txt"), read_run(log)
-    assert (earlier.settings or {})["gamma"] == 0.5
-    assert (later.settings or {})["gamma"] == 0.9
+    assert (earlier.settings or {})["discount"] == 0.5
+    assert (later.settings or {})["discount"] == 0.9
     assert [run.evaluations[0].mean for run in (earlier, later)] == [5.0, 7.0]
     assert earlier.environment == "Pong-v4"
 
