@@ -19,11 +19,11 @@ from learning.networks import NETWORKS, NetworkOptions, computing_in
 from learning.optimizers import make_optimizer
 from learning.targets import LOSSES
 from replay.batch import Batch
-from replay.device_frames import DeviceFrames, has_gpu
+from replay.device_frames import DeviceFrames
 from settings.config import Config
 from settings.declaration import ConfigError
 from storage import weights
-from system.memory import has_bfloat16
+from system.devices import has_bfloat16, has_gpu
 
 
 class Update(NamedTuple):

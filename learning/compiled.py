@@ -16,7 +16,8 @@ from keras import ops
 from learning.dead_relus import DeadReLUs
 from learning.learner import Actor, Learner
 from replay.batch import ALIGNMENT
-from replay.device_frames import DeviceFrames, has_gpu, states_at
+from replay.device_frames import DeviceFrames, states_at
+from system.devices import has_gpu, is_jax
 
 Arrays = dict[str, np.ndarray]
 Updates = Callable[[Arrays, DeviceFrames | None], Arrays]
@@ -31,7 +32,7 @@ def compiled_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) ->
     [U, …], and the norm of all gradients together, before any are shortened, as "gradient_norm",
     [U] float32. It compiles once for each U.
     """
-    if keras.backend.backend() == "jax":
+    if is_jax():
         # In XLA's loops, a CPU takes several times as long for convolutions.
         return jax_updates(learner, optimizer, joined=has_gpu())
     return _tensorflow_updates(learner, optimizer)
@@ -39,7 +40,7 @@ def compiled_updates(learner: Learner, optimizer: keras.optimizers.Optimizer) ->
 
 def compiled_values(actor: Actor) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from states, [n, H, W, k] uint8, to values, [n, A] float32."""
-    make = _jax_values if keras.backend.backend() == "jax" else _tensorflow_values
+    make = _jax_values if is_jax() else _tensorflow_values
     return make(actor)
 
 
@@ -49,7 +50,7 @@ def compiled_dead_relus(dead_relus: DeadReLUs) -> DeadShare:
     As a `Batch` has them: states, [B, H, W, k] uint8, or the places of their frames, [B, k] int32,
     with the frames on the device that these are places in.
     """
-    make = _jax_dead_relus if keras.backend.backend() == "jax" else _tensorflow_dead_relus
+    make = _jax_dead_relus if is_jax() else _tensorflow_dead_relus
     return make(dead_relus)
 
 

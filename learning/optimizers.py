@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from settings.config import Config
+from system.devices import is_jax
 
 
 class FusedAdam(keras.optimizers.Adam):
@@ -51,5 +52,5 @@ def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
             **common,
         )
     # XLA, which compiles all on JAX, makes one pass of Keras's by itself.
-    adam = FusedAdam if keras.backend.backend() == "tensorflow" else keras.optimizers.Adam
+    adam = keras.optimizers.Adam if is_jax() else FusedAdam
     return adam(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **common)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
-from system.control_groups import control_groups, lines, number
+from system.control_groups import control_groups, number
 
 
 class _Names(NamedTuple):
@@ -33,24 +33,6 @@ def available_memory() -> int:
     """
     free = psutil.virtual_memory().available
     return max(0, min([free, *_container_rooms(Path("/")), *_address_space_rooms()]))
-
-
-def has_bfloat16(root: Path = Path("/")) -> bool:
-    """Returns whether the processor multiplies bfloat16 numbers by itself, as far as Linux tells.
-
-    Args:
-        root: the folder with `proc`.
-    """
-    flags = {word for line in lines(root / "proc/cpuinfo") for word in line.split()}
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
-
-
-def chosen_precision() -> str:
-    """Returns what networks compute in fastest on this processor: "bfloat16" or "float32".
-
-    Where there are instructions for bfloat16, updates take less time: docs/results.md.
-    """
-    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def mebibytes(count: int) -> str:

@@ -11,10 +11,11 @@ import numpy as np
 
 from replay import device_frames
 from replay.batch import Batch
-from replay.device_frames import DeviceFrames, has_gpu, spare_gpu_memory
+from replay.device_frames import DeviceFrames
 from replay.n_step import Horizon
 from replay_memory import ReplayMemory
 from settings.config import Config
+from system.devices import has_gpu, spare_gpu_memory
 from system.memory import available_memory, mebibytes
 
 # What the program comes to take beside the memory once all is set up, and for each transition of a

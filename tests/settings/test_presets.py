@@ -11,7 +11,7 @@ from settings.config import Config
 from settings.declaration import ConfigError
 from settings.presets import PRESETS
 from system.cores import chosen_environments, usable_cores
-from system.memory import chosen_precision
+from system.devices import chosen_precision
 from system.root import ROOT
 
 PAGE = (ROOT / "docs" / "presets.md").read_text()
