@@ -13,11 +13,10 @@ from keras import ops
 
 from learning.compiled import compiled_dead_relus, compiled_updates, compiled_values
 from learning.dead_relus import DeadReLUs, relus_of
-from learning.distributions import Categorical, Distribution, Mean, Quantiles
+from learning.distributions import DISTRIBUTIONS
 from learning.learner import Actor, Algorithm, Learner
 from learning.networks import NETWORKS, NetworkOptions, computing_in
-from learning.optimizers import make_optimizer
-from learning.targets import LOSSES
+from learning.optimizers import OPTIMIZERS
 from replay.batch import Batch
 from replay.device_frames import DeviceFrames
 from settings.config import Config
@@ -269,13 +268,13 @@ def make_agent(
         network=NETWORKS[config.network],
         options=network_options(config),
         algorithm=Algorithm(
-            distribution=make_distribution(config),
+            distribution=DISTRIBUTIONS[config.distribution](config),
             double=config.double,
             munchausen=config.munchausen,
             rescaled=config.value_rescaling,
             target_averaging=config.target_averaging,
         ),
-        optimizer=make_optimizer(config),
+        optimizer=OPTIMIZERS[config.optimizer](config),
         batch_size=config.batch_size,
         rng=rng,
         precision=config.precision,
@@ -284,9 +283,10 @@ def make_agent(
 
 def network_options(config: Config) -> NetworkOptions:
     """Returns what the settings choose about the network."""
+    distribution = DISTRIBUTIONS[config.distribution](config)
     return NetworkOptions(
-        outputs=1 if config.distribution == "none" else config.atoms,
-        fractions=config.distribution == "iqn",
+        outputs=distribution.outputs,
+        fractions=distribution.fractions,
         dueling=config.dueling,
         noisy=config.noisy,
         width=config.network_width,
@@ -297,13 +297,3 @@ def network_options(config: Config) -> NetworkOptions:
         hidden_activation=config.hidden_activation,
         input_scaling=config.input_scaling,
     )
-
-
-def make_distribution(config: Config) -> Distribution:
-    """Returns what the settings have the network give for each action."""
-    if config.distribution == "c51":
-        bounds = -config.value_range, config.value_range
-        return Categorical(np.linspace(*bounds, config.atoms, dtype=np.float32))
-    if config.distribution in ("qr", "iqn"):
-        return Quantiles()
-    return Mean(LOSSES[config.loss])

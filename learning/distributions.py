@@ -8,16 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from keras import ops
 
-from learning.targets import categorical_projection, cross_entropy, entropy, quantile_huber
+from learning.targets import (
+    LOSSES,
+    categorical_projection,
+    cross_entropy,
+    entropy,
+    quantile_huber,
+)
+from settings.config import Config
 
 
 class Distribution(Protocol):
     """How to read what a network gives, [B, A] or [B, A, N] float32, and what it costs."""
+
+    @property
+    def outputs(self) -> int:
+        """N, how many numbers a network gives for each action; 1 stands for [B, A]."""
+
+    @property
+    def fractions(self) -> bool:
+        """Whether the network takes the fractions of the quantiles that it is to give."""
 
     def atoms(self, outputs: Any) -> tuple[Any, Any]:
         """Returns the values and the probabilities of all atoms, [B, A, N] float32 each."""
@@ -48,6 +63,8 @@ class Mean:
     """The mean alone: [B, A] float32 is what deep Q-networks give, Mnih et al. 2013."""
 
     td_loss: Callable[[Any], Any]  # of TD errors, [B] float32
+    outputs: ClassVar[int] = 1
+    fractions: ClassVar[bool] = False
 
     def atoms(self, outputs: Any) -> tuple[Any, Any]:
         """Returns the one atom of each action."""
@@ -65,6 +82,12 @@ class Categorical:
     """C51, Bellemare et al. 2017: fixed values, and logits of their probabilities, [B, A, N]."""
 
     support: np.ndarray  # [N] float32, rising in equal steps
+    fractions: ClassVar[bool] = False
+
+    @property
+    def outputs(self) -> int:
+        """N, the number of values."""
+        return len(self.support)
 
     def atoms(self, outputs: Any) -> tuple[Any, Any]:
         """Returns the support and the probabilities."""
@@ -88,6 +111,9 @@ class Quantiles:
     QR-DQN, Dabney et al. 2018a, and with fractions that are drawn, IQN, Dabney et al. 2018b.
     """
 
+    outputs: int
+    fractions: bool = False  # whether they are drawn
+
     def atoms(self, outputs: Any) -> tuple[Any, Any]:
         """Returns the quantiles, all with the same probability."""
         return outputs, ops.ones_like(outputs) / outputs.shape[-1]
@@ -98,6 +124,19 @@ class Quantiles:
         if fractions is None:
             fractions = midpoints(outputs.shape[-1])
         return quantile_huber(outputs, fractions, atoms), ops.abs(td_errors)
+
+
+def support(bound: float, count: int) -> np.ndarray:
+    """Returns `count` values from -bound to bound in equal steps, [count] float32."""
+    return np.linspace(-bound, bound, count, dtype=np.float32)
+
+
+DISTRIBUTIONS: dict[str, Callable[[Config], Distribution]] = {
+    "none": lambda config: Mean(LOSSES[config.loss]),
+    "c51": lambda config: Categorical(support(config.value_range, config.atoms)),
+    "qr": lambda config: Quantiles(config.atoms),
+    "iqn": lambda config: Quantiles(config.atoms, fractions=True),
+}
 
 
 def midpoints(count: int) -> np.ndarray:

@@ -23,20 +23,11 @@ from typing import Any
 
 import keras
 from keras import layers
-from keras.initializers import VarianceScaling
+from keras.initializers import Initializer
 
-from learning.layers import (
-    CosineEmbedding,
-    Duel,
-    Fork,
-    NoisyDense,
-    SpectralConv2D,
-    WholeLayerNormalization,
-)
-
-# First weights are drawn uniformly with the variance scale / fan, by the fan's name: Glorot and
-# Bengio 2010, equation 16; LeCun et al. 1998, section 4.6; He et al. 2015, equation 10.
-INITIALIZERS = {"glorot": (1.0, "fan_avg"), "lecun": (1.0, "fan_in"), "he": (2.0, "fan_in")}
+from learning.initializers import INITIALIZERS
+from learning.layers import CosineEmbedding, Duel, Fork, NoisyDense
+from learning.normalizations import NORMALIZATIONS
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class NetworkOptions:
     dueling: bool = False  # Wang et al. 2016
     noisy: bool = False  # Fortunato et al. 2018
     width: int = 1  # times the filters of every convolution
-    normalization: str = "none"  # or "whole", "layer" or "spectral": see `_Builder`
+    normalization: str = "none"  # of `NORMALIZATIONS`
     biases: bool = True  # of the layers before the values
     initializer: str = "glorot"  # of `INITIALIZERS`
     value_scale: float = 1.0  # times the first weights of the values
@@ -148,6 +139,13 @@ def impala_network(
     return network.finish(num_actions, units=256)
 
 
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "nips": nips_network,
+    "nature": nature_network,
+    "impala": impala_network,
+}
+
+
 class _Builder:
     """Puts a network together, layer by layer, as the options say."""
 
@@ -156,12 +154,13 @@ class _Builder:
     ):
         self._name = name
         self._options = options
+        self._normalization = NORMALIZATIONS[options.normalization]
         # The same numbers in every layer would tie them to one another.
         self._seeds = itertools.count(seed)
         states = keras.Input(state_shape, dtype="uint8", name="states")
         self._inputs = {"states": states}
         # What is divided by its deviation later on need not be scaled before, which takes time.
-        is_moot = self._homogeneous and options.normalization == "whole"
+        is_moot = self._homogeneous and self._normalization.removes_scale
         scale = 1 / 255 if options.input_scaling and not is_moot else 1
         self.hidden = layers.Rescaling(scale)(states)
 
@@ -175,9 +174,8 @@ class _Builder:
         normalized: bool = True,
     ) -> None:
         """Adds a convolution."""
-        normalization = self._options.normalization if normalized else "none"
-        kind = SpectralConv2D if normalization == "spectral" else layers.Conv2D
-        self.hidden = kind(
+        normalization = self._normalization if normalized else NORMALIZATIONS["none"]
+        self.hidden = normalization.convolution(
             filters * self._options.width,
             size,
             stride,
@@ -187,7 +185,7 @@ class _Builder:
         )(self.hidden)
         # What is divided by the deviation later on need not be so before, see `_homogeneous`.
         divided = not self._homogeneous or activation is None
-        self.hidden = _normalized(self.hidden, normalization, divided)
+        self.hidden = normalization.normalized(self.hidden, divided)
         if activation:
             self.hidden = layers.Activation(activation)(self.hidden)
 
@@ -210,7 +208,7 @@ class _Builder:
     def _outputs(self, features: Any, units: int, rows: int, prefix: str) -> Any:
         """Returns a stream of one hidden layer, [B, rows] or [B, rows, N] float32."""
         hidden = self._dense(features, units, f"{prefix}hidden", biases=self._options.biases)
-        hidden = _normalized(hidden, self._options.normalization)
+        hidden = self._normalization.normalized(hidden)
         hidden = layers.Activation(self._options.hidden_activation)(hidden)
         name, scale = f"{prefix}values", self._options.value_scale
         # What TD errors are differences of is not rounded to few digits, whatever the precision.
@@ -222,10 +220,9 @@ class _Builder:
                 outputs = layers.Reshape((rows, self._options.outputs))(outputs)
             return outputs
 
-    def _initializer(self, scale: float = 1.0) -> VarianceScaling:
+    def _initializer(self, scale: float = 1.0) -> Initializer:
         """Returns what draws the first weights of a layer, times `scale`."""
-        variance, fan = INITIALIZERS[self._options.initializer]
-        return VarianceScaling(scale**2 * variance, fan, "uniform", next(self._seeds))
+        return INITIALIZERS[self._options.initializer](next(self._seeds), scale)
 
     @property
     def _homogeneous(self) -> bool:
@@ -266,22 +263,6 @@ class _Builder:
         return layers.Multiply()([layers.Reshape((1, features.shape[-1]))(features), embedding])
 
 
-def _normalized(x: Any, normalization: str, divided: bool = True) -> Any:
-    """Returns the outputs of a layer as they go into its activation.
-
-    Args:
-        x: [B, ...], the outputs.
-        normalization: "layer" is Keras's; "whole" see `WholeLayerNormalization`; of "spectral" and
-            "none" there is nothing to do here.
-        divided: whether "whole" divides by the deviation.
-    """
-    if normalization == "layer":
-        return layers.LayerNormalization()(x)
-    if normalization == "whole":
-        return WholeLayerNormalization(divided)(x)
-    return x
-
-
 @contextmanager
 def computing_in(precision: str) -> Iterator[None]:
     """Lets the layers that are made in this context compute in "float32" or "bfloat16".
@@ -294,10 +275,3 @@ def computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-NETWORKS: dict[str, Callable[..., keras.Model]] = {
-    "nips": nips_network,
-    "nature": nature_network,
-    "impala": impala_network,
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -37,20 +38,33 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
-def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Returns the optimiser that the settings describe."""
-    common: dict[str, Any] = {
+def adam(config: Config) -> keras.optimizers.Optimizer:
+    """Returns Adam with the step size, the decays and the epsilon of the settings."""
+    # On JAX, XLA compiles Keras's own Adam into one pass.
+    kind = keras.optimizers.Adam if is_jax() else FusedAdam
+    return kind(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **_common(config))
+
+
+def rmsprop(config: Config) -> keras.optimizers.Optimizer:
+    """Returns RMSProp with the step size, the decays and the epsilon of the settings."""
+    return keras.optimizers.RMSprop(
+        rho=config.rmsprop_decay,
+        momentum=config.rmsprop_momentum,
+        centered=config.rmsprop_centered,
+        **_common(config),
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[Config], keras.optimizers.Optimizer]] = {
+    "adam": adam,
+    "rmsprop": rmsprop,
+}
+
+
+def _common(config: Config) -> dict[str, Any]:
+    """Returns the arguments that all optimisers take."""
+    return {
         "learning_rate": config.learning_rate,
         "epsilon": config.optimizer_epsilon,
         "global_clipnorm": config.gradient_clip or None,
     }
-    if config.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(
-            rho=config.rmsprop_decay,
-            momentum=config.rmsprop_momentum,
-            centered=config.rmsprop_centered,
-            **common,
-        )
-    # XLA, which compiles all on JAX, makes one pass of Keras's by itself.
-    adam = keras.optimizers.Adam if is_jax() else FusedAdam
-    return adam(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **common)

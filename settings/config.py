@@ -10,6 +10,7 @@ from typing import Any
 
 from settings.declaration import ConfigError, check_range, setting
 from settings.paths import RunPaths
+from settings.registries import names_in
 
 # What settings were called in files of earlier versions.
 FORMER_NAMES = {
@@ -119,7 +120,8 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     frame_codec: str = setting(
-        "zstd", "--frame-codec", group="memory", choices=("none", "lz4", "zstd"),
+        "zstd", "--frame-codec", group="memory",
+        choices=("none", *names_in("replay.packing.CODECS")),
         help="how the memory packs frames: not at all, or with lz4 or zstd (the smallest)",
         fixed=True,
     )  # fmt: skip
@@ -202,7 +204,8 @@ class Config(RunPaths):
         help="step size of the optimiser",
     )  # fmt: skip
     optimizer: str = setting(
-        "adam", "--optimizer", group="learning", choices=("adam", "rmsprop"),
+        "adam", "--optimizer", group="learning",
+        choices=names_in("learning.optimizers.OPTIMIZERS"),
         help="what makes an update of a gradient: Adam, or RMSProp",
         fixed=True,
     )  # fmt: skip
@@ -237,7 +240,7 @@ class Config(RunPaths):
         help="norm of all gradients together that longer ones are shortened to; 0 for none",
     )  # fmt: skip
     loss: str = setting(
-        "huber", "--loss", group="learning", choices=("huber", "mse", "log-cosh"),
+        "huber", "--loss", group="learning", choices=names_in("learning.targets.LOSSES"),
         help="loss of a TD error: square below 1 and straight above, square, or log(cosh)",
     )  # fmt: skip
     double: bool = setting(
@@ -265,7 +268,8 @@ class Config(RunPaths):
     )  # fmt: skip
 
     network: str = setting(
-        "nips", "--network", group="network", choices=("nips", "nature", "impala"),
+        "nips", "--network", group="network",
+        choices=names_in("learning.networks.NETWORKS"),
         help="the convolutional network of Mnih et al. 2013 (the fastest) or 2015, or that of "
         "Espeholt et al. 2018",
         fixed=True,
@@ -281,7 +285,8 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     normalization: str = setting(
-        "whole", "--normalization", group="network", choices=("none", "whole", "layer", "spectral"),
+        "whole", "--normalization", group="network",
+        choices=names_in("learning.normalizations.NORMALIZATIONS"),
         help="of the outputs of each layer, all together (whole) or at each place (layer), or of "
         "the kernels of convolutions (spectral); in the impala network of its residual blocks",
         fixed=True,
@@ -292,7 +297,8 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     initializer: str = setting(
-        "lecun", "--initializer", group="network", choices=("glorot", "lecun", "he"),
+        "lecun", "--initializer", group="network",
+        choices=names_in("learning.initializers.INITIALIZERS"),
         help="who says how large first weights are: Glorot and Bengio 2010, LeCun et al. 1998, or "
         "He et al. 2015",
         fixed=True,
@@ -325,7 +331,8 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     distribution: str = setting(
-        "none", "--distribution", group="network", choices=("none", "c51", "qr", "iqn"),
+        "none", "--distribution", group="network",
+        choices=names_in("learning.distributions.DISTRIBUTIONS"),
         help="what is learnt of the return beside its mean: nothing, probabilities of fixed values "
         "(c51), or values of fixed (qr) or drawn (iqn) quantiles",
         fixed=True,
