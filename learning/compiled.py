@@ -54,6 +54,18 @@ def compiled_dead_relus(dead_relus: DeadReLUs) -> DeadShare:
     return make(dead_relus)
 
 
+def _average_target(learner: Learner) -> None:
+    """Moves the target network a little towards the online one, Lillicrap et al. 2016, section 3.
+
+    An update starts with this, so the online network is as the update before left it.
+    """
+    averaging = learner.algorithm.target_averaging
+    if not averaging:
+        return
+    for target, online in zip(learner.target.weights, learner.online.weights, strict=True):
+        target.assign(target + averaging * (online - target))
+
+
 def _with_states(batches: dict[str, Any], frames: Any) -> dict[str, Any]:
     """Returns batches with states in place of their frames' places in `DeviceFrames.array`."""
     if frames is None:
@@ -68,6 +80,7 @@ def _tensorflow_updates(learner: Learner, optimizer: keras.optimizers.Optimizer)
     variables = learner.trainable_variables
 
     def update(batch: dict[str, Any]) -> dict[str, Any]:
+        _average_target(learner)
         with tf.GradientTape() as tape:
             found = learner(batch)
         gradients = tape.gradient(found["loss"], [each.value for each in variables])
@@ -121,15 +134,23 @@ def jax_updates(learner: Learner, optimizer: keras.optimizers.Optimizer, joined:
 
     trained, others = learner.trainable_variables, learner.non_trainable_variables
 
-    def loss(trained_values: Any, other_values: Any, batch: dict[str, Any]) -> Any:
+    def stateless(
+        function: Callable[[], Any], trained_values: Any, other_values: Any
+    ) -> tuple[Any, Any]:
+        """Returns what a function of the variables returns, and the others as it leaves them."""
         values = [*zip(trained, trained_values, strict=True)]
         values += zip(others, other_values, strict=True)
         with keras.StatelessScope(state_mapping=values) as scope:
-            found = learner(batch)
-        return found["loss"], (found, [scope.get_current_value(each) for each in others])
+            returned = function()
+        return returned, [scope.get_current_value(variable) for variable in others]
+
+    def loss(trained_values: Any, other_values: Any, batch: dict[str, Any]) -> Any:
+        results, other_values = stateless(lambda: learner(batch), trained_values, other_values)
+        return results["loss"], (results, other_values)
 
     def update(state: Any, batch: dict[str, Any]) -> Any:
         trained_values, other_values, optimizer_values = state
+        _, other_values = stateless(lambda: _average_target(learner), trained_values, other_values)
         (_, (found, other_values)), gradients = jax.value_and_grad(loss, has_aux=True)(
             trained_values, other_values, batch
         )

@@ -125,8 +125,6 @@ class Learner(keras.Model):
         """
         distribution = self.algorithm.distribution
         states, a_tm1 = batch["s_tm1"], batch["a_tm1"]
-        if self.algorithm.target_averaging:
-            self._average()
         fractions = self._draw_fractions(states)
         outputs_tm1 = ask(
             self.online, states, self.random, fractions=fractions, noise_rows=1, training=True
@@ -185,8 +183,3 @@ class Learner(keras.Model):
         if not any(wanted.name == "fractions" for wanted in self.online.inputs):
             return None
         return keras.random.uniform((ops.shape(states)[0], LEARNING_QUANTILES), seed=self.random)
-
-    def _average(self) -> None:
-        """Moves the target network a little towards the online one, as after the last update."""
-        for target, online in zip(self.target.weights, self.online.weights, strict=True):
-            target.assign(target + self.algorithm.target_averaging * (online - target))
