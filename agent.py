@@ -24,6 +24,9 @@ from settings.declaration import ConfigError
 from storage import weights
 from system.devices import has_bfloat16, has_gpu
 
+# A network takes consecutive seeds, at most this many, all of them below the limit.
+SEED_LIMIT, SEEDS_OF_A_NETWORK = 2**31, 100
+
 
 class Update(NamedTuple):
     """What one update of the online network found in its batch."""
@@ -65,7 +68,7 @@ class Agent:
             rng: draws the first weights, the random actions and the seeds of noise.
             precision: that the networks compute in; see `networks.computing_in`.
         """
-        seed = int(rng.integers(2**31 - 100))
+        seed = int(rng.integers(SEED_LIMIT - SEEDS_OF_A_NETWORK))
         with computing_in(precision):
             self.online = network(state_shape, num_actions, seed, options)
             self._target = network(state_shape, num_actions, seed, options)

@@ -1,4 +1,4 @@
-"""The optimisers that the settings describe."""
+"""The optimisers, made as the settings say."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from system.devices import is_jax
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Adam as one pass over memory for each variable, where TensorFlow has one.
+    """Adam with one pass over memory for each variable, on TensorFlow.
 
-    Keras writes it (Kingma and Ba 2015, section 2, with the step size of its last paragraph) as a
-    dozen operations, each with a pass of its own.
+    Kingma and Ba 2015, section 2, with the step size of its last paragraph. Keras's own makes a
+    dozen passes, one for each of its operations.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Makes the update of one variable."""
+        """Updates one variable."""
         import tensorflow as tf
 
         index = self._get_variable_index(variable)

@@ -12,7 +12,7 @@ from settings.declaration import ConfigError, check_range, setting
 from settings.paths import RunPaths
 from settings.registries import names_in
 
-# What settings were called in files of earlier versions.
+# The names of settings in files of earlier versions, and today.
 FORMER_NAMES = {
     "batch": "batch_size",
     "end": "epsilon_end",
@@ -32,7 +32,7 @@ FORMER_NAMES = {
 
 
 def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns settings of a file by the names that they have today."""
+    """Returns the settings of a file by their names today."""
     return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 
 
@@ -52,7 +52,7 @@ class Config(RunPaths):
     envs: int = setting(
         32, "--envs", group="environment", unit="environments", low=1, high=1024,
         metavar="N|auto",
-        help="environments that step together; auto has 32 on up to 16 cores, and 64 on "
+        help="environments that step together; auto takes 32 on up to 16 cores, and 64 on "
         "more",
         fixed=True, auto=True,
     )  # fmt: skip
@@ -148,7 +148,7 @@ class Config(RunPaths):
     )  # fmt: skip
     horizon_steps: int = setting(
         100_000, "--horizon-steps", group="memory", unit="steps", low=1, high=10**12,
-        help="how long --n-step and --gamma take from where they start to where they stay",
+        help="how long --n-step and --gamma take from their first to their final values",
     )  # fmt: skip
     priority_exponent: float = setting(
         0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
@@ -175,7 +175,7 @@ class Config(RunPaths):
     )  # fmt: skip
     train_every: int = setting(
         8, "--train-every", group="learning", unit="steps", low=1, high=10**6,
-        help="steps (or games, see --count-by) from one time of --updates to the next",
+        help="steps (or games, see --count-by) from one group of --updates to the next",
     )  # fmt: skip
     discount: float = setting(
         0.99, "-g", "--gamma", group="learning", unit="per step", low=0.0, high=1.0,
@@ -206,7 +206,7 @@ class Config(RunPaths):
     optimizer: str = setting(
         "adam", "--optimizer", group="learning",
         choices=names_in("learning.optimizers.OPTIMIZERS"),
-        help="what makes an update of a gradient: Adam, or RMSProp",
+        help="what turns gradients into updates: Adam, or RMSProp",
         fixed=True,
     )  # fmt: skip
     optimizer_epsilon: float = setting(
@@ -227,7 +227,7 @@ class Config(RunPaths):
     )  # fmt: skip
     rmsprop_momentum: float = setting(
         0.0, "--rmsprop-momentum", group="learning", unit="per update", low=0.0, high=0.9999,
-        help="how much of RMSProp's step before is taken again",
+        help="how much of RMSProp's last step is taken again",
         fixed=True,
     )  # fmt: skip
     rmsprop_centered: bool = setting(
@@ -241,7 +241,7 @@ class Config(RunPaths):
     )  # fmt: skip
     loss: str = setting(
         "huber", "--loss", group="learning", choices=names_in("learning.targets.LOSSES"),
-        help="loss of a TD error: square below 1 and straight above, square, or log(cosh)",
+        help="loss of a TD error: square below 1 and linear above, square, or log(cosh)",
     )  # fmt: skip
     double: bool = setting(
         True, "--double", group="learning",
@@ -249,7 +249,7 @@ class Config(RunPaths):
     )  # fmt: skip
     munchausen: bool = setting(
         False, "--munchausen", group="learning",
-        help="Munchausen DQN: rewards what the policy was sure of; needs --no-double",
+        help="Munchausen DQN: rewards actions that the policy was sure of; needs --no-double",
     )  # fmt: skip
     value_rescaling: bool = setting(
         False, "--value-rescaling", group="learning",
@@ -276,7 +276,7 @@ class Config(RunPaths):
     )  # fmt: skip
     network_width: int = setting(
         1, "--network-width", group="network", low=1, high=64,
-        help="times as many filters in each convolution",
+        help="factor on the filters of each convolution",
         fixed=True,
     )  # fmt: skip
     hidden_activation: str = setting(
@@ -299,18 +299,18 @@ class Config(RunPaths):
     initializer: str = setting(
         "lecun", "--initializer", group="network",
         choices=names_in("learning.initializers.INITIALIZERS"),
-        help="who says how large first weights are: Glorot and Bengio 2010, LeCun et al. 1998, or "
+        help="how large first weights are: as in Glorot and Bengio 2010, LeCun et al. 1998, or "
         "He et al. 2015",
         fixed=True,
     )  # fmt: skip
     value_scale: float = setting(
         0.1, "--value-scale", group="network", low=1e-6, high=1e3,
-        help="times the first weights of the values, where these are not noisy",
+        help="factor on the first weights of the values, where these are not noisy",
         fixed=True,
     )  # fmt: skip
     input_scaling: bool = setting(
         True, "--input-scaling", group="network",
-        help="brings the pixels from 0-255 to 0-1",
+        help="scale the pixels from 0-255 to 0-1",
         fixed=True,
     )  # fmt: skip
     precision: str = setting(
@@ -400,7 +400,7 @@ class Config(RunPaths):
         "channels-last", "--weights-layout", group="files",
         choices=("channels-last", "channels-first"),
         help="where the network of --continue has its channels; a file that holds a whole model "
-        "tells itself",
+        "says so itself",
     )  # fmt: skip
     out: str = setting(
         ".", "--out", group="files", metavar="DIR",
@@ -464,15 +464,15 @@ class Config(RunPaths):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Checks every range, then the pairs."""
-        for each in fields(self):
-            check_range(each.metadata, getattr(self, each.name))
+        """Checks every range, then which settings go together."""
+        for field in fields(self):
+            check_range(field.metadata, getattr(self, field.name))
         _check_reward_clip(self.reward_clip)
         self._check_pairs()
         self._check_memory()
 
     def _check_pairs(self) -> None:
-        """Raises ConfigError where two settings make no sense together."""
+        """Raises ConfigError if two settings do not go together."""
         if self.state_frames == "raw" and self.frame_stack_size != self.frame_skip:
             raise ConfigError(
                 f"--framestacksize {self.frame_stack_size} is not --frame-skip {self.frame_skip}: "
@@ -526,7 +526,7 @@ class Config(RunPaths):
             )
 
     def _check_memory(self) -> None:
-        """Raises ConfigError where the memory is too small for the rest."""
+        """Raises ConfigError if the memory is too small for the other settings."""
         if self.memory_size < self.batch_size:
             raise ConfigError(
                 f"--memory {self.memory_size} is below --batch {self.batch_size}: "
@@ -548,27 +548,27 @@ class Config(RunPaths):
 
     @property
     def is_training(self) -> bool:
-        """Whether there is anything to learn, and not only to play."""
+        """Whether the run learns, and does not only play."""
         return not (self.play or self.evaluate)
 
     @property
     def channels_first(self) -> bool:
-        """Whether the weights to go on from are of a network with its channels first."""
+        """Whether the weights to go on from are those of a network with its channels first."""
         return self.weights_layout == "channels-first"
 
     @property
     def run_id(self) -> str:
-        """What tells the files of this run from those of another: of all that stays in a run."""
-        fixed = [getattr(self, each.name) for each in fields(self) if each.metadata["fixed"]]
+        """A name for this run in its files: a hash of the settings that stay fixed in a run."""
+        fixed = [getattr(self, field.name) for field in fields(self) if field.metadata["fixed"]]
         return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]
 
 
 def _check_reward_clip(value: str) -> None:
-    """Raises ConfigError where the value is no way to clip rewards."""
+    """Raises ConfigError if the value is no way to clip rewards."""
     if value in ("sign", "none"):
         return
     try:
-        # Within what the float32 of a reward can tell from 0 and from infinity.
+        # In this range the float32 of a reward is far from 0 and from infinity.
         if 1e-6 <= float(value) <= 1e9:
             return
     except ValueError:

@@ -54,5 +54,5 @@ def spare_gpu_memory() -> int | None:
     from tensorflow.python.client import device_lib
 
     devices = device_lib.list_local_devices()
-    [limit, *_] = (each.memory_limit for each in devices if each.device_type == "GPU")
+    [limit, *_] = (device.memory_limit for device in devices if device.device_type == "GPU")
     return limit - tf.config.experimental.get_memory_info("GPU:0")["current"]
