@@ -7,17 +7,19 @@ does not depend on the update before, such as the target network's values, can r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from learning.dead_relus import DeadReLUs
-from learning.learner import Actor, Learner
 from replay.batch import ALIGNMENT
 from replay.device_frames import DeviceFrames, states_at
 from system.devices import has_gpu, is_jax
+
+if TYPE_CHECKING:
+    from learning.dead_relus import DeadReLUs
+    from learning.learner import Actor, Learner
 
 Arrays = dict[str, np.ndarray]
 Updates = Callable[[Arrays, DeviceFrames | None], Arrays]

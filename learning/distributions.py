@@ -6,9 +6,8 @@ the two the network gives, and so in the loss. A mean is one atom.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from keras import ops
@@ -20,7 +19,11 @@ from learning.targets import (
     entropy,
     quantile_huber,
 )
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settings.config import Config
 
 
 class Distribution(Protocol):

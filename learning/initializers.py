@@ -5,9 +5,12 @@ In a convolution the inputs of a unit are all pixels of its kernel, over all cha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keras.initializers import Initializer, VarianceScaling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def glorot(seed: int, scale: float = 1.0) -> Initializer:

@@ -16,18 +16,21 @@ A network whose only input is states takes them without a name. A seed fixes the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers
-from keras.initializers import Initializer
 
 from learning.initializers import INITIALIZERS
 from learning.layers import CosineEmbedding, Duel, Fork, NoisyDense
 from learning.normalizations import NORMALIZATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from keras.initializers import Initializer
 
 
 @dataclass(frozen=True)

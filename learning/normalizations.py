@@ -5,13 +5,15 @@ layer ──► outputs ──► normalised ──► activation
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import layers
 
 from learning.layers import SpectralConv2D, WholeLayerNormalization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)

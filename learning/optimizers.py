@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from settings.config import Config
 from system.devices import is_jax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settings.config import Config
 
 
 class FusedAdam(keras.optimizers.Adam):

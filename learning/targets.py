@@ -7,10 +7,12 @@ the atoms of a distribution of returns, each with a value and a probability.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The constants of Munchausen DQN, Vieillard et al. 2020, appendix B.1: tau, alpha and l_0.
 TEMPERATURE, MUNCHAUSEN_SCALE, LOG_POLICY_FLOOR = 0.03, 0.9, -1.0

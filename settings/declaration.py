@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 GROUPS = (
     "environment",
@@ -32,9 +34,9 @@ def setting(
     default: Any,
     *flags: str,
     group: str,
-    help: str,
+    about: str,
     unit: str = "",
-    type: type | None = None,
+    kind: type | None = None,
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
@@ -49,9 +51,9 @@ def setting(
         default: the value if the flag is not given; a bool makes the flag a switch.
         *flags: the names on the command line, shortest first.
         group: its heading in `-h`, one of `GROUPS`.
-        help: what it does. Unit and default are added to it.
+        about: what it does, its help in `-h`. Unit and default are added to it.
         unit: what a number counts.
-        type: the type of the value, if it is not that of the default.
+        kind: the type of the value, if it is not that of the default.
         low: the lowest value allowed, in the setting's unit.
         high: the highest value allowed, in the setting's unit.
         choices: the values allowed, if they are words.
@@ -64,9 +66,9 @@ def setting(
     metadata = {
         "flags": flags,
         "group": group,
-        "help": help,
+        "help": about,
         "unit": unit,
-        "type": type or default.__class__,
+        "type": kind or type(default),
         "low": low,
         "high": high,
         "choices": choices,

@@ -8,14 +8,16 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import FrameType
 
 PROGRAM = "dqn_atari.py"
 COLUMNS = 80  # of a line, unless a path or a command needs more

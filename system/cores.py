@@ -11,10 +11,13 @@ the machine, which slows all threads down in a container that may use only a few
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from system.control_groups import control_groups, lines, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FEWEST_ENVIRONMENTS, MOST_ENVIRONMENTS = 32, 64
 # Environment variables that libraries read when they are loaded: TensorFlow's threads within an

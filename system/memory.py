@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
 from system.control_groups import control_groups, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Names(NamedTuple):

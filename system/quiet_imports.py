@@ -6,8 +6,11 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Keras imports it to draw pictures, which this program does not do, and works without it.
 NOT_NEEDED = "matplotlib"

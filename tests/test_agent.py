@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -23,6 +22,9 @@ from replay.batch import ALIGNMENT, Batch, empty_batch
 from settings.config import Config
 from settings.presets import PLAIN
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELPERS = ROOT / "tests" / "helpers"
 
