@@ -13,18 +13,19 @@ from keras import ops
 
 from learning.compiled import compiled_dead_relus, compiled_updates, compiled_values
 from learning.dead_relus import DeadReLUs, relus_of
-from learning.distributions import Categorical, Distribution, Mean, Quantiles
+from learning.distributions import DISTRIBUTIONS
 from learning.learner import Actor, Algorithm, Learner
 from learning.networks import NETWORKS, NetworkOptions, computing_in
-from learning.optimizers import make_optimizer
-from learning.targets import LOSSES
+from learning.optimizers import OPTIMIZERS
 from replay.batch import Batch
-from replay.device_frames import has_gpu
 from settings.config import Config
 from settings.declaration import ConfigError
 from storage import weights
 from storage.checkpoints import State
-from system.memory import has_bfloat16
+from system.devices import has_bfloat16, has_gpu
+
+# A network takes consecutive seeds, at most this many, all of them below the limit.
+SEED_LIMIT, SEEDS_OF_A_NETWORK = 2**31, 100
 
 
 class Update(NamedTuple):
@@ -67,7 +68,7 @@ class Agent:
             rng: draws the initial weights, the random actions and the seeds of noise.
             precision: the precision of the networks; see `networks.computing_in`.
         """
-        seed = int(rng.integers(2**31 - 100))
+        seed = int(rng.integers(SEED_LIMIT - SEEDS_OF_A_NETWORK))
         with computing_in(precision):
             self.online = network(state_shape, num_actions, seed, options)
             self._target = network(state_shape, num_actions, seed, options)
@@ -273,13 +274,13 @@ def make_agent(
         network=NETWORKS[config.network],
         options=network_options(config),
         algorithm=Algorithm(
-            distribution=make_distribution(config),
+            distribution=DISTRIBUTIONS[config.distribution](config),
             double=config.double,
             munchausen=config.munchausen,
             rescaled=config.value_rescaling,
             target_averaging=config.target_averaging,
         ),
-        optimizer=make_optimizer(config),
+        optimizer=OPTIMIZERS[config.optimizer](config),
         batch_size=config.batch_size,
         rng=rng,
         precision=config.precision,
@@ -287,10 +288,11 @@ def make_agent(
 
 
 def network_options(config: Config) -> NetworkOptions:
-    """Returns the options of the network that the settings choose."""
+    """Returns what the settings choose about the network."""
+    distribution = DISTRIBUTIONS[config.distribution](config)
     return NetworkOptions(
-        outputs=1 if config.distribution == "none" else config.atoms,
-        fractions=config.distribution == "iqn",
+        outputs=distribution.outputs,
+        fractions=distribution.fractions,
         dueling=config.dueling,
         noisy=config.noisy,
         width=config.network_width,
@@ -301,13 +303,3 @@ def network_options(config: Config) -> NetworkOptions:
         hidden_activation=config.hidden_activation,
         input_scaling=config.input_scaling,
     )
-
-
-def make_distribution(config: Config) -> Distribution:
-    """Returns the kind of distribution that the network gives for each action."""
-    if config.distribution == "c51":
-        bounds = -config.value_range, config.value_range
-        return Categorical(np.linspace(*bounds, config.atoms, dtype=np.float32))
-    if config.distribution in ("qr", "iqn"):
-        return Quantiles()
-    return Mean(LOSSES[config.loss])

@@ -25,8 +25,8 @@ from settings.declaration import GROUPS, ConfigError, check_unchanged, shown
 from settings.presets import PLAIN, PRESETS
 from system.console import PROGRAM, OneLineParser, say_error
 from system.cores import chosen_environments, share_cores, usable_cores
+from system.devices import chosen_precision
 from system.errors import OneLineError
-from system.memory import chosen_precision
 from system.quiet_imports import loading_libraries
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ def device() -> str:
     """Returns what Keras computes on, as a person reads it."""
     import keras
 
-    from replay.device_frames import has_gpu
+    from system.devices import has_gpu
 
     name = "no GPU, the processor alone"
     if has_gpu() and keras.backend.backend() == "jax":
@@ -100,7 +100,7 @@ def utilization() -> Callable[[], float] | None:
 @contextmanager
 def watching() -> Iterator[Callable[[], str]]:
     """Gives what returns how busy the GPU was in this context, as it is shown."""
-    from replay.device_frames import has_gpu
+    from system.devices import has_gpu
 
     ask = utilization() if has_gpu() else None
     found: list[float] = []

@@ -48,7 +48,7 @@ def page() -> str:
     """Returns the page: an introduction, then a table for each group of settings."""
     tables = []
     for group in GROUPS:
-        rows = [_row(each) for each in fields(Config) if each.metadata["group"] == group]
+        rows = [_row(field) for field in fields(Config) if field.metadata["group"] == group]
         head = ["| flag | default | what it does | original |", "| --- | --- | --- | --- |"]
         tables.append("\n".join([f"## {group.capitalize()}", "", *head, *rows]))
     return "\n".join([INTRODUCTION, "\n\n".join(tables), ""])

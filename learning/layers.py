@@ -10,26 +10,26 @@ from keras import layers, ops
 from keras.initializers import RandomUniform
 
 FIRST_NOISE = 0.5  # sigma_0 of Fortunato et al. 2018, section 3.2
-SMALLEST_VARIANCE = 1e-8  # added to that of a layer before it is divided by its root
+VARIANCE_EPSILON = 1e-8  # added to the variance of a layer's outputs, against division by 0
 COSINES = 64  # of the embedding, Dabney et al. 2018b, section "Evaluation"
 
 
 @keras.saving.register_keras_serializable("dqn_atari")
 class NoisyDense(layers.Layer):
-    """A dense layer whose weights and biases are noisy, as much as it learns to have them.
+    """A dense layer whose weights and biases have noise, the size of which it learns.
 
     Fortunato et al. 2018, equations 8 to 11, with factorised noise: y = (w + sigma_w * e) x + b +
-    sigma_b * e_out, where e is the outer product of e_out and e_in. The noise comes from outside,
-    so that whoever calls decides when there is which; with zeros it is a plain dense layer.
+    sigma_b * e_out, where e is the outer product of e_out and e_in. The noise is an input: the
+    caller decides when to draw it, and zeros make a plain dense layer.
     """
 
     def __init__(self, units: int, seed: int, use_bias: bool = True, **options: Any):
-        """Takes the number of outputs, the seed of the first weights, and whether it has biases."""
+        """Takes the number of units, the seed of the first weights, and whether to have biases."""
         super().__init__(**options)
         self.units, self.seed, self.use_bias = units, seed, use_bias
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights; `input_shape` is that of the inputs and that of the noise."""
+        """Makes the weights for the shapes of the inputs and of the noise."""
         inputs = input_shape[0][-1]
         bound = 1 / math.sqrt(inputs)  # Fortunato et al. 2018, section 3.2
         noise = keras.initializers.Constant(FIRST_NOISE * bound)
@@ -48,8 +48,8 @@ class NoisyDense(layers.Layer):
         """Returns [B, units] or [B, N, units] float32.
 
         Args:
-            inputs: [B, inputs] or [B, N, inputs] float32, and the noise [B, inputs + units], or [1,
-                inputs + units] where all share it: e_in and e_out, standard normal.
+            inputs: [B, inputs] or [B, N, inputs] float32; and the noise e_in and e_out, standard
+                normal, [B, inputs + units], or [1, inputs + units] for the whole batch.
         """
         x, noise = inputs
         noise = ops.sign(noise) * ops.sqrt(ops.abs(noise))
@@ -73,28 +73,28 @@ class NoisyDense(layers.Layer):
 
 @keras.saving.register_keras_serializable("dqn_atari")
 class WholeLayerNormalization(layers.Layer):
-    """Brings what a layer gives for a state to the mean 0 and the deviation 1, all of it together.
+    """Scales all outputs of a layer for a state together to mean 0 and standard deviation 1.
 
-    Ba et al. 2016, equation 3, without the gain and bias of equation 4: the mean and the deviation
-    are those of all units, in a convolution those of all places and filters. Keras's
-    LayerNormalization takes those of the filters of each place.
+    Ba et al. 2016, equation 3, without the gain and bias of equation 4. The mean and the deviation
+    are taken over all units, in a convolution over all places and filters. Keras's
+    LayerNormalization takes them over the filters at each place.
     """
 
     def __init__(self, divided: bool = True, **options: Any):
-        """Takes whether to divide by the deviation, and not only to take off the mean."""
+        """Takes whether to divide by the deviation after subtracting the mean."""
         super().__init__(**options)
         self.divided = divided
 
     def call(self, x: Any) -> Any:
         """Returns (x - mean) / sqrt(variance + 1e-8), or x - mean, [B, ...] as `x` is."""
-        # Outputs of a dense layer may be many for each state, as those of quantiles are.
+        # A dense layer may have several rows of outputs for a state, such as one for each quantile.
         units = [1, 2, 3] if len(x.shape) == 4 else [-1]
         if not self.divided:
             return x - ops.mean(x, axis=units, keepdims=True)
         exact = ops.cast(x, "float32")
         centred = exact - ops.mean(exact, axis=units, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=units, keepdims=True)
-        return ops.cast(centred * ops.rsqrt(variance + SMALLEST_VARIANCE), x.dtype)
+        return ops.cast(centred * ops.rsqrt(variance + VARIANCE_EPSILON), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the layer anew."""
@@ -105,20 +105,20 @@ class WholeLayerNormalization(layers.Layer):
 class SpectralConv2D(layers.Conv2D):
     """A convolution whose kernel is divided by its largest singular value, Miyato et al. 2018.
 
-    That value is found by power iteration (algorithm 1 there), one round an update, from the vector
-    that the round before left. Keras's own wrapper writes the divided kernel over the one that is
-    trained, which the JAX backend does not see.
+    Power iteration estimates that value (algorithm 1 there), with one iteration for each update,
+    which starts from the vector of the iteration before. Keras's own wrapper overwrites the trained
+    kernel with the divided one, which the JAX backend does not see.
     """
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights, and the left singular vector to start from."""
+        """Makes the weights and the first estimate of the left singular vector."""
         super().build(input_shape)
         self.singular_vector = self.add_weight(
             shape=(self.filters,), initializer="ones", trainable=False, name="singular_vector"
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Returns the convolution; where it trains, the singular vector is improved."""
+        """Returns the convolution; in training, also improves the singular vector."""
         matrix = ops.reshape(self.kernel, (-1, self.filters))
         right = ops.stop_gradient(_unit(ops.matmul(matrix, self.singular_vector)))
         left = ops.stop_gradient(_unit(ops.matmul(right, matrix)))
@@ -129,16 +129,16 @@ class SpectralConv2D(layers.Conv2D):
         return self.activation(outputs + self.bias if self.use_bias else outputs)
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
-        """Saves the singular vector as well, which Keras's convolutions pass over."""
+        """Saves the singular vector as well, which Keras's convolutions would leave out."""
         layers.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
-        """Loads what `save_own_variables` saved."""
+        """Loads all that `save_own_variables` saved."""
         layers.Layer.load_own_variables(self, store)
 
 
 def _unit(vector: Any) -> Any:
-    """Returns a vector, [N] float32, with length 1."""
+    """Returns a vector, [N] float32, scaled to length 1."""
     return vector / ops.maximum(ops.norm(vector), 1e-12)
 
 
@@ -154,9 +154,9 @@ class CosineEmbedding(layers.Layer):
 
 @keras.saving.register_keras_serializable("dqn_atari")
 class Fork(layers.Layer):
-    """Passes on what it gets, and divides the gradient that comes back by the root of 2.
+    """Returns its inputs, and divides their gradient by the square root of 2.
 
-    Wang et al. 2016, section 4.2: two streams send their gradients to what comes before them.
+    Wang et al. 2016, section 4.2, does so where two streams send their gradients to one layer.
     """
 
     def call(self, inputs: Any) -> Any:

@@ -20,20 +20,20 @@ from learning.targets import (
     values_of,
 )
 
-# Quantiles of an implicit quantile network: for the mean by which it acts (K), and on both sides of
-# an update (N, N'). Dabney et al. 2018b, section "Evaluation".
+# Quantiles of an implicit quantile network: K, to act by their mean; N and N', in an update, of the
+# online and the target network. Dabney et al. 2018b, section "Evaluation".
 ACTING_QUANTILES, LEARNING_QUANTILES = 32, 64
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What is learnt and from which targets; each choice goes with every other."""
+    """What the network learns, and from which TD targets."""
 
     distribution: Distribution
     double: bool = False  # van Hasselt et al. 2016
     munchausen: bool = False  # Vieillard et al. 2020
     rescaled: bool = False  # Pohlen et al. 2018, section 3.2
-    target_averaging: float = 0.0  # Lillicrap et al. 2016, section 3; 0 copies from outside
+    target_averaging: float = 0.0  # Lillicrap et al. 2016, section 3; 0 for none
 
 
 def ask(
@@ -45,38 +45,39 @@ def ask(
     noise_rows: Any = None,
     training: bool = False,
 ) -> Any:
-    """Returns what a network gives for states, [B, A] or [B, A, N] float32.
+    """Returns a network's outputs for states, [B, A] or [B, A, N] float32.
 
     Args:
         network: one of `networks.NETWORKS`.
         states: [B, H, W, k] uint8.
-        random: draws the noise; None where there is none.
-        fractions: [B, N] float32, the quantiles that are asked for; by default those to act by.
-        noise_rows: how often noise is drawn: B, once for each state, 1 for all; None for no noise.
-        training: whether the network is being trained on this.
+        random: draws the noise; None for no noise.
+        fractions: [B, N] float32, those of the quantiles; by default those to act by.
+        noise_rows: how often to draw noise: B times, for each state, or once for all; None for no
+            noise.
+        training: whether the network is trained on these states.
     """
     if len(network.inputs) == 1:
         return network(states, training=training)
     count = ops.shape(states)[0]
     inputs = {"states": states}
-    for wanted in network.inputs:
-        if wanted.name == "fractions":
+    for tensor in network.inputs:
+        if tensor.name == "fractions":
             acting = ops.broadcast_to(midpoints(ACTING_QUANTILES), (count, ACTING_QUANTILES))
-            inputs[wanted.name] = acting if fractions is None else fractions
-        elif wanted.name != "states":
-            width = wanted.shape[-1]
+            inputs[tensor.name] = acting if fractions is None else fractions
+        elif tensor.name != "states":
+            width = tensor.shape[-1]
             if noise_rows is None:
-                inputs[wanted.name] = ops.zeros((1, width))
+                inputs[tensor.name] = ops.zeros((1, width))
             else:
-                inputs[wanted.name] = keras.random.normal((noise_rows, width), seed=random)
+                inputs[tensor.name] = keras.random.normal((noise_rows, width), seed=random)
     return network(inputs, training=training)
 
 
 class Actor(keras.Model):
-    """Gives the values that an agent acts by: [B, A] float32 for states [B, H, W, k] uint8."""
+    """Computes the values that an agent acts by."""
 
     def __init__(self, network: keras.Model, distribution: Distribution, seed: int, noisy: bool):
-        """Takes a network, how to read it, and whether noise explores, drawn for each state."""
+        """Takes a network, how to read its outputs, and whether to draw noise for each state."""
         super().__init__()
         self.network = network
         self.distribution = distribution
@@ -84,7 +85,7 @@ class Actor(keras.Model):
         self.random = keras.random.SeedGenerator(seed)
 
     def call(self, states: Any) -> Any:
-        """Returns the values."""
+        """Returns the values, [B, A] float32, of states [B, H, W, k] uint8."""
         rows = ops.shape(states)[0] if self.noisy else None
         outputs = ask(self.network, states, self.random, noise_rows=rows)
         return distributions.values(self.distribution, outputs)
@@ -95,8 +96,8 @@ class Learner(keras.Model):
 
     It takes the arrays of a `Batch` by name, in a dict.
 
-    Each network draws noise of its own, the same for the whole batch, and quantiles of its own
-    (Fortunato et al. 2018, section 3.1; Dabney et al. 2018b, equation 3).
+    The online and the target network each draw their own noise, once for the whole batch
+    (Fortunato et al. 2018, section 3.1), and their own quantiles (Dabney et al. 2018b, equation 3).
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Learner(keras.Model):
         algorithm: Algorithm,
         seed: int = 0,
     ):
-        """Takes two networks of one shape; only `online` is trained."""
+        """Takes two networks of the same shape, of which only `online` is trained."""
         super().__init__()
         self.online = online
         self.target = target
@@ -115,33 +116,38 @@ class Learner(keras.Model):
         self.random = keras.random.SeedGenerator(seed)
 
     def call(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Returns what an update is made of, and what it says of the batch, float32 all.
+        """Returns the loss of a batch and statistics of it.
 
-        - "loss": the mean loss of the batch, weighted as in Schaul et al. 2016, section 3.4;
-        - "td_errors": [B], absolute;
-        - "accuracy": share of the states whose greedy action the targets leave as it is;
-        - "mean_q": mean value of the actions taken;
-        - "q_spread": standard deviation of an action's values over the states, mean of all actions.
+        Args:
+            batch: the fields of a `Batch` by name, with states and not places.
+
+        Returns:
+            By name, float32, [] unless another shape is given:
+
+            - "loss": the mean loss of the batch, weighted as in Schaul et al. 2016, section 3.4;
+            - "td_errors": [B], absolute;
+            - "accuracy": share of the states whose greedy action the TD targets do not change;
+            - "mean_q": mean value of the actions taken;
+            - "q_spread": standard deviation of an action's values over the states, averaged over
+              the actions.
         """
         distribution = self.algorithm.distribution
         states, a_tm1 = batch["s_tm1"], batch["a_tm1"]
-        if self.algorithm.target_averaging:
-            self._average()
         fractions = self._draw_fractions(states)
         outputs_tm1 = ask(
             self.online, states, self.random, fractions=fractions, noise_rows=1, training=True
         )  # [B, A] or [B, A, N]
-        atoms, probabilities = (ops.stop_gradient(each) for each in self._targets(batch))
+        atoms, probabilities = (ops.stop_gradient(target) for target in self._targets(batch))
         losses, td_errors = distribution.loss(
             values_of(outputs_tm1, a_tm1), fractions, atoms, probabilities
         )
         q_tm1 = distributions.values(distribution, outputs_tm1)
         q_a_tm1 = values_of(q_tm1, a_tm1)
-        # The values as the target would have them: all as they are but for the action taken.
+        # The values with the TD target in place of the value of the action taken.
         taken = ops.one_hot(a_tm1, q_tm1.shape[-1], dtype=q_tm1.dtype)
         change = ops.sum(atoms * probabilities, axis=-1) - q_a_tm1
-        wanted = q_tm1 + taken * ops.expand_dims(change, -1)
-        kept = ops.equal(ops.argmax(wanted, axis=-1), ops.argmax(q_tm1, axis=-1))
+        targets = q_tm1 + taken * ops.expand_dims(change, -1)
+        kept = ops.equal(ops.argmax(targets, axis=-1), ops.argmax(q_tm1, axis=-1))
         return {
             "loss": ops.mean(batch["weights"] * losses),
             "td_errors": td_errors,
@@ -151,7 +157,7 @@ class Learner(keras.Model):
         }
 
     def _targets(self, batch: dict[str, Any]) -> tuple[Any, Any]:
-        """Returns the distribution to be learnt: values and probabilities, [B, N] float32 each."""
+        """Returns the TD targets: values and probabilities of their atoms, each [B, N] float32."""
         algorithm = self.algorithm
         r_t = batch["r_t"]
         atoms_t, probabilities_t = algorithm.distribution.atoms(
@@ -177,16 +183,12 @@ class Learner(keras.Model):
         )
 
     def _ask_target(self, states: Any) -> Any:
+        """Returns the target network's outputs for states, [B, A] or [B, A, N] float32."""
         fractions = self._draw_fractions(states)
         return ask(self.target, states, self.random, fractions=fractions, noise_rows=1)
 
     def _draw_fractions(self, states: Any) -> Any:
-        """Returns random quantiles for each state, [B, N] float32, if the networks take any."""
-        if not any(wanted.name == "fractions" for wanted in self.online.inputs):
+        """Returns random fractions, [B, N] float32, or None if the networks take none."""
+        if not any(tensor.name == "fractions" for tensor in self.online.inputs):
             return None
         return keras.random.uniform((ops.shape(states)[0], LEARNING_QUANTILES), seed=self.random)
-
-    def _average(self) -> None:
-        """Moves the target network a little towards the online one, as after the last update."""
-        for target, online in zip(self.target.weights, self.online.weights, strict=True):
-            target.assign(target + self.algorithm.target_averaging * (online - target))

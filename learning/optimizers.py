@@ -1,23 +1,28 @@
-"""The optimisers that the settings describe."""
+"""The optimisers, made as the settings say."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from settings.config import Config
+from system.devices import is_jax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settings.config import Config
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Adam as one pass over memory for each variable, where TensorFlow has one.
+    """Adam with one pass over memory for each variable, on TensorFlow.
 
-    Keras writes it (Kingma and Ba 2015, section 2, with the step size of its last paragraph) as a
-    dozen operations, each with a pass of its own.
+    Kingma and Ba 2015, section 2, with the step size of its last paragraph. Keras's own makes a
+    dozen passes, one for each of its operations.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Makes the update of one variable."""
+        """Updates one variable."""
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
@@ -36,20 +41,33 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
-def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Returns the optimiser that the settings describe."""
-    common: dict[str, Any] = {
+def adam(config: Config) -> keras.optimizers.Optimizer:
+    """Returns Adam with the step size, the decays and the epsilon of the settings."""
+    # On JAX, XLA compiles Keras's own Adam into one pass.
+    kind = keras.optimizers.Adam if is_jax() else FusedAdam
+    return kind(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **_common(config))
+
+
+def rmsprop(config: Config) -> keras.optimizers.Optimizer:
+    """Returns RMSProp with the step size, the decays and the epsilon of the settings."""
+    return keras.optimizers.RMSprop(
+        rho=config.rmsprop_decay,
+        momentum=config.rmsprop_momentum,
+        centered=config.rmsprop_centered,
+        **_common(config),
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[Config], keras.optimizers.Optimizer]] = {
+    "adam": adam,
+    "rmsprop": rmsprop,
+}
+
+
+def _common(config: Config) -> dict[str, Any]:
+    """Returns the arguments that all optimisers take."""
+    return {
         "learning_rate": config.learning_rate,
         "epsilon": config.optimizer_epsilon,
         "global_clipnorm": config.gradient_clip or None,
     }
-    if config.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(
-            rho=config.rmsprop_decay,
-            momentum=config.rmsprop_momentum,
-            centered=config.rmsprop_centered,
-            **common,
-        )
-    # XLA, which compiles all on JAX, makes one pass of Keras's by itself.
-    adam = FusedAdam if keras.backend.backend() == "tensorflow" else keras.optimizers.Adam
-    return adam(beta_1=config.adam_beta_1, beta_2=config.adam_beta_2, **common)

@@ -1,4 +1,4 @@
-"""What a deep Q-network learns: targets, losses and TD errors, as functions of arrays alone.
+"""What a deep Q-network learns: TD targets and losses, as pure functions of arrays.
 
 Everything is written in `keras.ops`, for every backend. B is the batch, A the actions, and N or M
 the atoms of a distribution of returns, each with a value and a probability.
@@ -7,10 +7,12 @@ the atoms of a distribution of returns, each with a value and a probability.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The constants of Munchausen DQN, Vieillard et al. 2020, appendix B.1: tau, alpha and l_0.
 TEMPERATURE, MUNCHAUSEN_SCALE, LOG_POLICY_FLOOR = 0.03, 0.9, -1.0
@@ -18,10 +20,10 @@ RESCALING_EPSILON = 1e-2  # Pohlen et al. 2018, section 3.2
 
 
 def values_of(q: Any, a: Any) -> Any:
-    """Returns what belongs to the actions taken.
+    """Returns the values, or the atoms, of the actions taken.
 
     Args:
-        q: [B, A] or [B, A, N] float32, a value or N of them for each action.
+        q: [B, A] or [B, A, N] float32, one or N for each action.
         a: [B] int, the actions.
 
     Returns:
@@ -31,7 +33,7 @@ def values_of(q: Any, a: Any) -> Any:
 
 
 def expected(q: Any, policy: Any) -> Any:
-    """Returns the mean of what belongs to each action, under a policy.
+    """Returns the means of values, or of atoms, over the actions of a policy.
 
     Args:
         q: [B, A] or [B, A, N] float32.
@@ -46,11 +48,11 @@ def expected(q: Any, policy: Any) -> Any:
 
 
 def greedy_policy(q: Any) -> Any:
-    """Returns the policy that takes the best action: [B, A] float32 for values [B, A].
+    """Returns the policy that takes the best action, [B, A] float32 for values [B, A].
 
-    Rating that action by the target network's values is the target of Mnih et al. 2015, "Methods:
-    Algorithm", if `q` are these values as well, and of Double DQN, van Hasselt et al. 2016,
-    equation 4, if they are the online network's.
+    The TD target is the target network's value of that action. If `q` are the target network's
+    values as well, it is that of Mnih et al. 2015, "Methods: Algorithm"; if they are the online
+    network's, it is that of Double DQN, van Hasselt et al. 2016, equation 4.
     """
     return ops.one_hot(ops.argmax(q, axis=-1), q.shape[-1], dtype=q.dtype)
 
@@ -58,7 +60,7 @@ def greedy_policy(q: Any) -> Any:
 def scaled_log_policy(q: Any, temperature: float = TEMPERATURE) -> Any:
     """Returns tau log pi of the softmax policy pi = softmax(q / tau), [B, A] for values [B, A].
 
-    Vieillard et al. 2020, appendix B.1, where it is computed like this for its precision.
+    Vieillard et al. 2020, appendix B.1, which computes it in this way for its precision.
     """
     advantages = q - ops.max(q, axis=-1, keepdims=True)
     return advantages - temperature * ops.logsumexp(
@@ -73,9 +75,9 @@ def munchausen_reward(
     scale: float = MUNCHAUSEN_SCALE,
     floor: float = LOG_POLICY_FLOOR,
 ) -> Any:
-    """Returns what Munchausen DQN adds to a reward: alpha tau log pi(a_tm1 | s_tm1), clipped.
+    """Returns the term that Munchausen DQN adds to a reward: alpha tau log pi(a_tm1 | s_tm1).
 
-    Vieillard et al. 2020, equation 1, and section 4.1 for the clipping to [l_0, 0] before alpha.
+    Vieillard et al. 2020, equation 1. As in section 4.1, tau log pi is clipped to [l_0, 0].
 
     Args:
         q_tm1: [B, A] float32, the target network's values of the first state.
@@ -92,13 +94,14 @@ def munchausen_reward(
 
 
 def bootstrapped(r_t: Any, discount_t: Any, values: Any, rescaled: bool = False) -> Any:
-    """Returns the target r_t + discount_t v, for each of the values v that may follow.
+    """Returns the TD target r_t + discount_t v, for each value v of the next state.
 
     Args:
         r_t: [B] float32, n-step rewards, discounted to the first step.
         discount_t: [B] float32, gamma**n, or 0 where the return ended.
         values: [B, N] float32.
-        rescaled: whether the values and the target are h(return), Pohlen et al. 2018, section 3.2.
+        rescaled: whether the values and the TD target are h(return), Pohlen et al. 2018, section
+            3.2.
 
     Returns:
         [B, N] float32.
@@ -114,9 +117,9 @@ def rescale(x: Any, epsilon: float = RESCALING_EPSILON) -> Any:
 
 
 def unscale(y: Any, epsilon: float = RESCALING_EPSILON) -> Any:
-    """Returns the x that `rescale` makes y of, Pohlen et al. 2018, proposition A.2.
+    """Returns x for y = `rescale`(x), the inverse of Pohlen et al. 2018, proposition A.2.
 
-    The root is multiplied out, as the difference there loses most digits where y is small.
+    It is written without the difference of roots there, which loses most digits if y is small.
     """
     size = ops.abs(y)
     # z = sqrt(|x| + 1) solves epsilon z**2 + z = 1 + epsilon + |y|; this is z - 1.
@@ -126,18 +129,18 @@ def unscale(y: Any, epsilon: float = RESCALING_EPSILON) -> Any:
 
 
 def categorical_projection(atoms: Any, probabilities: Any, support: Any) -> Any:
-    """Returns a distribution brought onto other atoms, Bellemare et al. 2017, equation 7.
+    """Projects a distribution onto the values of a support, Bellemare et al. 2017, equation 7.
 
-    What lies between two atoms of the support is shared out to them, the more to the nearer one;
-    what lies beyond goes to the last.
+    The probability of an atom is split between the two nearest values, in proportion to how near
+    they are. Atoms outside the support go to its first or last value.
 
     Args:
         atoms: [B, M] float32, values.
         probabilities: [B, M] float32.
-        support: [N] float32, rising values in equal steps.
+        support: [N] float32, values that rise in equal steps.
 
     Returns:
-        The probabilities of the support, [B, N] float32.
+        [B, N] float32, the probabilities of the support's values.
     """
     low, high = support[0], support[-1]
     step = (high - low) / (support.shape[0] - 1)
@@ -148,7 +151,7 @@ def categorical_projection(atoms: Any, probabilities: Any, support: Any) -> Any:
 
 
 def cross_entropy(probabilities: Any, log_estimates: Any) -> Any:
-    """Returns -sum p log q, [B] float32, for two distributions [B, N]: p, and q by its logarithm.
+    """Returns -sum p log q, [B] float32, for probabilities p and logarithms log q, each [B, N].
 
     The loss of C51, Bellemare et al. 2017, algorithm 1.
     """
@@ -156,21 +159,21 @@ def cross_entropy(probabilities: Any, log_estimates: Any) -> Any:
 
 
 def entropy(probabilities: Any) -> Any:
-    """Returns -sum p log p, [B] float32, for distributions [B, N]."""
+    """Returns -sum p log p, [B] float32, for probabilities p, [B, N]."""
     # 0 log 0 counts as 0.
     return cross_entropy(probabilities, ops.log(ops.maximum(probabilities, 1e-30)))
 
 
 def quantile_huber(estimates: Any, fractions: Any, targets: Any) -> Any:
-    """Returns the quantile regression loss with Huber's bend at 1, Dabney et al. 2018a, eq. 10.
+    """Returns the quantile Huber loss with its threshold at 1, Dabney et al. 2018a, equation 10.
 
-    Summed over the estimates and averaged over the targets, as there and in Dabney et al. 2018b
-    (IQN), equation 3.
+    It is summed over the estimates and averaged over the targets, as there and in Dabney et al.
+    2018b (IQN), equation 3.
 
     Args:
         estimates: [B, N] float32, values of quantiles.
-        fractions: [N] or [B, N] float32, which quantiles these are, from 0 to 1.
-        targets: [B, M] float32, equally likely.
+        fractions: [N] or [B, N] float32, those of these quantiles, from 0 to 1.
+        targets: [B, M] float32, equally likely values of the TD targets.
 
     Returns:
         [B] float32.
@@ -182,20 +185,21 @@ def quantile_huber(estimates: Any, fractions: Any, targets: Any) -> Any:
 
 
 def huber(td_error: Any) -> Any:
-    """Returns the loss of Huber 1964 with its bend at 1, of the shape that is given.
+    """Returns the loss of Huber 1964 with its threshold at 1, in the shape of the TD errors.
 
-    Its gradient is the TD error clipped to [-1, 1], which Mnih et al. 2015 ask for in "Methods:
-    Training algorithm for deep Q-networks".
+    Its gradient is the TD error clipped to [-1, 1], as in Mnih et al. 2015, "Methods: Training
+    algorithm for deep Q-networks".
     """
     size = ops.abs(td_error)
-    linear = ops.maximum(size - 1, 0)
-    return 0.5 * ops.square(size - linear) + linear
+    excess = ops.maximum(size - 1, 0)
+    return 0.5 * ops.square(size - excess) + excess
 
 
 def log_cosh(td_error: Any) -> Any:
-    """Returns log(cosh(x)): half the square of a small error, the size less log 2 of a large one.
+    """Returns log(cosh(x)) of TD errors x, in their shape.
 
-    Written so that no error is too large for it.
+    That is about x² / 2 for a small TD error and |x| - log 2 for a large one. It is written so that
+    no TD error overflows.
     """
     size = ops.abs(td_error)
     return size + ops.softplus(-2 * size) - math.log(2)

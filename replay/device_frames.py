@@ -12,36 +12,15 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 from keras import ops
 
 from storage.arrays import ArrayFile
 from storage.loans import Loan
+from system.devices import has_gpu, is_jax
 from system.memory import mebibytes
 
 PIECE_BYTES = 4 << 20  # frames that are fetched at a time to be written
-
-
-def has_gpu() -> bool:
-    """Returns whether Keras's backend computes on a GPU."""
-    return any(device.startswith("gpu") for device in keras.distribution.list_devices())
-
-
-def spare_gpu_memory() -> int | None:
-    """Returns the bytes that the GPU still has for this process, or None if they are unknown."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        stats = jax.devices()[0].memory_stats()
-        return stats["bytes_limit"] - stats["bytes_in_use"] if stats else None
-    import tensorflow as tf
-    from tensorflow.python.client import device_lib
-
-    [limit, *_] = (
-        e.memory_limit for e in device_lib.list_local_devices() if e.device_type == "GPU"
-    )
-    return limit - tf.config.experimental.get_memory_info("GPU:0")["current"]
 
 
 def most_bytes(rows: int, streams: int, frame_shape: tuple[int, int]) -> int:
@@ -88,7 +67,7 @@ class DeviceFrames:
         self._rows, self._streams, self._frame_shape = rows, streams, frame_shape
         shape = (rows * streams + 1, *frame_shape)
         self._array: _Array
-        self._array = _JaxArray(shape) if _is_jax() else _TensorFlowArray(shape)
+        self._array = _JaxArray(shape) if is_jax() else _TensorFlowArray(shape)
         # Another thread reads a loan. It must not see an array that JAX has freed.
         self._lock = Lock()
         self._loan, self._lent_from = Loan([]), 0  # pieces, from those of this time on
@@ -265,11 +244,7 @@ def _jax_functions() -> tuple[Any, Any]:
 
 def _gathered(array: Any, places: Any) -> Any:
     """Returns the frames at places, [..., H, W] uint8."""
-    return ops.take(array, places, axis=0) if _is_jax() else array.sparse_read(places)
-
-
-def _is_jax() -> bool:
-    return keras.backend.backend() == "jax"
+    return ops.take(array, places, axis=0) if is_jax() else array.sparse_read(places)
 
 
 def _no_room(shape: tuple[int, int, int]) -> MemoryError:

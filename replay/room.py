@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from replay import device_frames, frames
-from replay.device_frames import has_gpu, spare_gpu_memory
 from replay.sampling import Sampler, sampler_class
 from replay.states import unpacking_bytes
 from replay.steps import STEP
 from settings.config import Config
+from system.devices import has_gpu, spare_gpu_memory
 from system.memory import available_memory, mebibytes
 
 # What the program takes beside the memory once it learns, and for each transition of a batch, as

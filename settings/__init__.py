@@ -1,1 +1,1 @@
-"""Every setting, declared once, with the presets and paths made of them."""
+"""Every setting, declared once, with the presets and the paths that follow from them."""

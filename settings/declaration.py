@@ -1,15 +1,17 @@
-"""Settings as fields that carry all that the command line has to know of them."""
+"""Settings as dataclass fields: how they are declared, checked and shown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import field, fields
+from dataclasses import Field, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from system.console import counted
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 GROUPS = (
     "environment",
@@ -24,7 +26,7 @@ GROUPS = (
 
 
 class ConfigError(OneLineError):
-    """A setting out of its range, or two that do not go together, said in one line."""
+    """A setting is out of its range, or two do not go together."""
 
     status = 2
 
@@ -33,9 +35,9 @@ def setting(
     default: Any,
     *flags: str,
     group: str,
-    help: str,
+    about: str,
     unit: str = "",
-    type: type | None = None,
+    kind: type | None = None,
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
@@ -44,30 +46,30 @@ def setting(
     fixed: bool = False,
     auto: bool = False,
 ) -> Any:
-    """Returns a dataclass field that carries all that the command line needs to know of it.
+    """Returns a dataclass field with all that the command line needs.
 
     Args:
-        default: the value when no flag is given; a bool makes the flag a switch.
+        default: the value if the flag is not given; a bool makes the flag a switch.
         *flags: the names on the command line, shortest first.
-        group: the heading of `-h` that it stands under, one of `GROUPS`.
-        help: what it does, without unit and default, which are added.
-        unit: what stands behind a number: a plural, such as steps, or words such as per update.
-        type: the type of the value, where the default does not tell.
+        group: its heading in `-h`, one of `GROUPS`.
+        about: what it does, its help in `-h`. Unit and default are added to it.
+        unit: what a number counts: a plural, such as steps, or words such as per update.
+        kind: the type of the value, if it is not that of the default.
         low: the lowest value allowed, in the setting's unit.
         high: the highest value allowed, in the setting's unit.
-        choices: the values allowed, where they are words.
+        choices: the values allowed, if they are words.
         metavar: the placeholder for the value in `-h`.
         unset: what None means, in words.
-        fixed: whether it has to stay as it is over all resumes of a run.
-        auto: whether the command line takes the word auto as well, which chooses for the machine,
-            and does so where nothing is given.
+        fixed: whether it must stay the same over all resumes of a run.
+        auto: whether the command line also takes the word auto, which chooses a value for the
+            machine and is the default there.
     """
     metadata = {
         "flags": flags,
         "group": group,
-        "help": help,
+        "help": about,
         "unit": unit,
-        "type": type or default.__class__,
+        "type": kind or type(default),
         "low": low,
         "high": high,
         "choices": choices,
@@ -80,10 +82,10 @@ def setting(
 
 
 def check_range(metadata: Any, value: Any) -> None:
-    """Raises ConfigError, naming the flag and the range, where the value is not in it."""
+    """Raises ConfigError, which names the flag and its range, if the value is outside of it."""
     flag = metadata["flags"][-1]
     low, high = metadata["low"], metadata["high"]
-    # Written so that NaN, which compares false with everything, is refused as well.
+    # This also refuses NaN, which compares false with everything.
     if low is not None and value is not None and not low <= value <= high:
         raise ConfigError(f"{flag} {value} is out of range: from {_number(low)} to {_number(high)}")
     if metadata["choices"] and value not in metadata["choices"]:
@@ -96,60 +98,64 @@ def _number(value: float) -> str:
 
 
 def check_unchanged(before: Mapping[str, Any], now: Any, where: str) -> None:
-    """Raises ConfigError where a setting that has to stay as it is has changed.
+    """Raises ConfigError if a setting has changed that must stay the same over a run.
 
     Args:
-        before: values by the names of fields; one that is missing is passed over.
+        before: values by the names of their fields. Settings without one are not checked.
         now: a dataclass whose fields `setting` made.
-        where: what the values before were found in.
+        where: where the values before come from.
     """
-    for each in fields(now):
-        name, value = each.name, getattr(now, each.name)
-        if each.metadata["fixed"] and name in before and before[name] != value:
-            flag, old = each.metadata["flags"][-1], shown(each, before[name])
+    for declared in fields(now):
+        name, value = declared.name, getattr(now, declared.name)
+        if declared.metadata["fixed"] and name in before and before[name] != value:
+            flag, old = declared.metadata["flags"][-1], shown(declared, before[name])
             raise ConfigError(
-                f"{flag} is {shown(each, value)}, and {old} in {where}: that cannot change within "
-                "a run, so leave it out, or give --weights-only to take the weights alone"
+                f"{flag} is {shown(declared, value)}, and {old} in {where}: that cannot change "
+                "within a run, so leave it out, or give --weights-only to take the weights alone"
             )
 
 
-def shown(each: Any, value: Any) -> str:
-    """Returns a setting's value as a person reads it, with its unit."""
+def shown(declared: Field, value: Any) -> str:
+    """Returns the value of a setting as a person reads it, with its unit."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if value is None:
-        return each.metadata["unset"]
-    unit = each.metadata["unit"]
+        return declared.metadata["unset"]
+    unit = declared.metadata["unit"]
     if isinstance(value, int) and unit.endswith("s"):
         return counted(value, unit.removesuffix("s"))
-    text = f"{value:,}" if isinstance(value, int) and each.name != "seed" else str(value)
+    text = f"{value:,}" if isinstance(value, int) and declared.name != "seed" else str(value)
     return f"{text} {unit}".rstrip()
 
 
-def as_flags(each: Any, value: Any) -> list[str]:
-    """Returns what gives a setting its value on a command line: words, the flag's long name first.
+def as_flags(declared: Field, value: Any) -> list[str]:
+    """Returns the words that set a value on a command line, the flag's long name first.
 
     Args:
-        each: a field that `setting` made.
-        value: what it is to be; not None, which no flag gives.
+        declared: a field that `setting` made.
+        value: its value; not None, which no flag stands for.
     """
-    flag = each.metadata["flags"][-1]
+    flag = declared.metadata["flags"][-1]
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag.removeprefix('--')}"]
     return [flag, str(value)]
 
 
 def shown_by_flag(config: Any) -> dict[str, str]:
-    """Returns all settings as a person reads them, by their flags' long names without dashes.
+    """Returns all settings as a person reads them, by their flags' long names without the dashes.
 
     Args:
         config: a dataclass whose fields `setting` made.
     """
-    return {_name(each): shown(each, getattr(config, each.name)) for each in fields(config)}
+    return {
+        _name(declared): shown(declared, getattr(config, declared.name))
+        for declared in fields(config)
+    }
 
 
-def _name(each: Any) -> str:
-    return each.metadata["flags"][-1].lstrip("-")
+def _name(declared: Field) -> str:
+    """Returns the long name of a field's flag, without its dashes."""
+    return declared.metadata["flags"][-1].lstrip("-")
 
 
 def describe(
@@ -158,20 +164,21 @@ def describe(
     heading: Callable[[str], str] = str,
     changed: Callable[[str], str] = str,
 ) -> str:
-    """Returns the settings as the start of a run prints them, a group a paragraph.
+    """Returns the settings as the start of a run prints them, by group, one in a line.
 
     Args:
         config: a dataclass whose fields `setting` made.
-        origins: where values came from, by the names of fields; what is not in it is a default.
-        heading: makes a group's name stand out.
-        changed: makes a setting that is no default stand out.
+        origins: where values come from, by the names of fields. All others are defaults.
+        heading: makes the name of a group stand out.
+        changed: makes a setting stand out that is not a default.
     """
     lines = []
     for group in GROUPS:
         lines.append(heading(group))
-        for each in fields(config):
-            if each.metadata["group"] == group:
-                line = f"  {_name(each):<20} {shown(each, getattr(config, each.name))}"
-                origin = origins.get(each.name)
+        for declared in fields(config):
+            if declared.metadata["group"] == group:
+                value = shown(declared, getattr(config, declared.name))
+                line = f"  {_name(declared):<20} {value}"
+                origin = origins.get(declared.name)
                 lines.append(changed(f"{line:<48} ({origin})") if origin else line)
     return "\n".join(lines)

@@ -1,17 +1,17 @@
-"""The files of a run, by the environment's id and the folder that they are in."""
+"""The paths of a run's files, which follow from the environment's id and the output folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# What their names end in, after the id.
+# The ends of their names, after the id.
 LOG_ENDING, EVALUATIONS_ENDING = "_log.txt", "_evaluations.csv"
 WEIGHTS_ENDING, BEST_WEIGHTS_ENDING = "_weights.h5", "_best_weights.h5"
 CHECKPOINT_ENDING = "_checkpoint"
 
 
 class RunPaths:
-    """Where the files of a run are."""
+    """The paths of a run's files."""
 
     environment: str
     out: str
@@ -48,7 +48,7 @@ class RunPaths:
 
     @property
     def run_paths(self) -> tuple[Path, ...]:
-        """All files and folders that a run leaves."""
+        """All files and folders that a run leaves behind."""
         return (
             self.log_path,
             self.weights_path,
@@ -60,7 +60,7 @@ class RunPaths:
 
     @property
     def lock_path(self) -> Path:
-        """What a run holds so that no other writes the same files."""
+        """The file that a run locks, so that no other run writes the same files."""
         hidden = self._path("_lock")
         return hidden.with_name(f".{hidden.name}")
 

@@ -1,4 +1,4 @@
-"""Presets: the settings of the systems that this program can stand for, by their names.
+"""Presets: the settings of papers and of older programs, by name.
 
 `docs/presets.md` gives the source of each value.
 """
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 
 class Preset(NamedTuple):
-    """What a preset is, and the settings in which it differs from the defaults."""
+    """A description of a preset, and the settings in which it differs from the defaults."""
 
     about: str
     settings: dict[str, Any]
 
 
-# What the defaults were before layers were normalised, wherever they have changed since. The papers
-# and older programs, and checkpoints that know nothing of some of it, are still meant like this.
+# The defaults before layers were normalised, as far as they have changed since. Papers, older
+# programs and checkpoints without some of these settings mean these values.
 PLAIN: dict[str, Any] = {
     "envs": 8,
     "no_op_limit": 30,
@@ -37,8 +37,8 @@ PLAIN: dict[str, Any] = {
     "explore_steps": 100_000,
 }
 
-# RMSProp in the papers adds up the gradients of a batch, where ours takes their mean: 32 times
-# less, so that what is added to their square is 32 * 32 times less.
+# RMSProp in the papers takes the sum of the gradients of a batch, ours their mean, which is 1/32 of
+# it. So epsilon, which is added to their square, is 1/32² of that in the papers.
 BATCH = 32
 PAPERS_RMSPROP = {
     "optimizer": "rmsprop",

@@ -1,4 +1,4 @@
-"""What the programs have to do with their terminal: colours, mistakes, progress and signals."""
+"""The program's terminal: colours, error messages, progress and signals."""
 
 from __future__ import annotations
 
@@ -9,41 +9,47 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
 from system.root import ROOT
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import FrameType
+
 PROGRAM, PLOTTER = "dqn_atari.py", "reward_visualizer.py"
-COLUMNS = 80  # of a line, unless a path or a command takes more
-PLAIN_LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
-# Of a bar: the parts of its line in their order, and the columns that all but the status needs.
+COLUMNS = 80  # of a line, unless a path or a command needs more
+PLAIN_LINE_SECONDS = 10.0  # between two lines of progress without a terminal
+# The format of a bar, and the columns that it needs without the status.
 BAR = "{desc}: |{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
 BAR_COLUMNS = 48
-# How a terminal is told to write, after ECMA-48, "Select graphic rendition".
+# Parameters of ECMA-48, "Select graphic rendition".
 LOOKS = {"heading": "1;36", "changed": "1", "error": "1;31", "warning": "1;33"}
 
 
 class StopSignals:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop; the second acts as it always does."""
+    """Notes the first Ctrl-C or SIGTERM as a request to stop; the second acts as usual.
+
+    Attributes:
+        received: the number of the signal, or None before there is one.
+    """
 
     def __init__(self) -> None:
-        """No signal yet."""
+        """Starts without a signal, and does not listen yet."""
         self.received: int | None = None
         self._usual: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        """Starts to listen."""
+        """Takes over the signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._usual[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the signals back."""
+        """Restores the handlers of the signals."""
         for number, handler in self._usual.items():
             signal.signal(number, handler)
 
@@ -53,12 +59,12 @@ class StopSignals:
 
 
 def painted(text: str, look: str, stream: TextIO) -> str:
-    """Returns text as a stream is to show it: in colour on a terminal that has it.
+    """Returns text for a stream: in colour if the stream is a terminal that has colours.
 
     Args:
-        text: what to show.
+        text: the text, which stays plain if the environment has `NO_COLOR`, see no-color.org.
         look: one of `LOOKS`.
-        stream: where it will be written. `NO_COLOR` keeps it plain, see no-color.org.
+        stream: where it will be written.
     """
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if is_plain or not stream.isatty():
@@ -67,19 +73,19 @@ def painted(text: str, look: str, stream: TextIO) -> str:
 
 
 def folded(text: str) -> str:
-    """Returns text in lines of at most `COLUMNS`, those after the first indented; words stay."""
+    """Returns text in lines of at most `COLUMNS`, indented after the first. Words stay whole."""
     return textwrap.fill(
         text, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 
 def shown_path(path: Path) -> Path:
-    """Returns a path as a command is to have it: from the working directory, where it is in it."""
+    """Returns a path for a command: a relative one if it is in the working directory."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def command(program: str, *arguments: object) -> str:
-    """Returns a command that runs one of the programs with the interpreter that runs this one."""
+    """Returns a command that runs one of the programs with the interpreter of this one."""
     return joined([sys.orig_argv[0], shown_path(ROOT / program), *arguments])
 
 
@@ -94,7 +100,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def joined(words: Iterable[object]) -> str:
-    """Returns words as a command, ready to be pasted."""
+    """Returns words as a command, quoted for a shell."""
     return shlex.join(map(str, words))
 
 
@@ -137,20 +143,20 @@ def _complain(kind: str, text: str, program: str) -> None:
 
 
 class Progress:
-    """How a run goes: a bar on a terminal, elsewhere a line now and then."""
+    """Shows the progress of a run: as a bar on a terminal, else as a line now and then."""
 
     def __init__(self, what: str, total: int, initial: int, shown: bool, stream: TextIO):
         """Starts to show.
 
         Args:
-            what: what is going on.
-            total: the step to reach.
+            what: what the run does, such as training.
+            total: the last step.
             initial: the step that it starts at.
             shown: whether to show anything.
-            stream: where to.
+            stream: where to write.
         """
         self._what = what
-        self._said: set[str] = set()
+        self._already_said: set[str] = set()
         self._stream = stream
         self._bar = tqdm(
             desc=what,
@@ -171,11 +177,11 @@ class Progress:
             print(f"{what}: from step {initial:,} to {total:,}", file=stream, flush=True)
 
     def update(self, step: int, status: Sequence[str] = ()) -> None:
-        """Shows that `step` has been reached; the last steps of all may be beyond the total.
+        """Shows a step; the last steps of a run may be beyond the total.
 
         Args:
             step: of the run.
-            status: how it goes, the most important first: a bar shows what there is room for.
+            status: short texts, the most important first. A bar shows as many as fit.
         """
         step = min(step, self._total)
         self._bar.set_postfix_str(self._fitting(status), refresh=False)
@@ -187,18 +193,18 @@ class Progress:
             rate = (step - self._initial) / max(1e-9, now - self._started)
             left = tqdm.format_interval((self._total - step) / rate)
             done = f"{self._what}: step {step:,} of {self._total:,}"
-            parts = [done, f"{rate:.0f} steps/s", f"{left} left", *status]
-            # Spaces that do not break keep each part in a line.
-            line = folded(", ".join(part.replace(" ", "\xa0") for part in parts))
+            texts = [done, f"{rate:.0f} steps/s", f"{left} left", *status]
+            # No-break spaces keep each text on one line.
+            line = folded(", ".join(text.replace(" ", "\xa0") for text in texts))
             print(line.replace("\xa0", " "), file=self._stream, flush=True)
 
     def _fitting(self, status: Sequence[str]) -> str:
-        """Returns as much of a status, from its beginning, as a bar's line has room for."""
+        """Returns the first texts of a status, as many as fit into a bar's line."""
         if self._bar.disable:
             return ""
         room = os.get_terminal_size(self._stream.fileno()).columns - BAR_COLUMNS
         count = len(status)
-        while count and sum(len(f", {part}") for part in status[:count]) > room:
+        while count and sum(len(f", {text}") for text in status[:count]) > room:
             count -= 1
         return ", ".join(status[:count])
 
@@ -207,15 +213,15 @@ class Progress:
         tqdm.write(folded(text), file=self._stream)
 
     def say_once(self, text: str) -> None:
-        """Prints text above the bar, unless it has said it before."""
-        if text not in self._said:
-            self._said.add(text)
+        """Prints text above the bar, unless it has done so before."""
+        if text not in self._already_said:
+            self._already_said.add(text)
             self.say(text)
 
     def __enter__(self) -> Progress:
-        """Nothing to do: it shows from the start."""
+        """Returns itself; it has been shown from the start."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves the bar as it stands."""
+        """Closes the bar, which stays on the terminal."""
         self._bar.close()

@@ -1,15 +1,17 @@
-"""Linux's control groups, in which a container has its limits."""
+"""Linux's control groups, which hold the limits of a container."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ControlGroup(NamedTuple):
-    """A control group that this process is in, itself or by a descendant of it."""
+    """A control group that this process is in, directly or through a descendant group."""
 
     folder: Path
     version: int  # of the control groups, 1 or 2
@@ -18,11 +20,11 @@ class ControlGroup(NamedTuple):
 def control_groups(root: Path, controller: str) -> Iterator[ControlGroup]:
     """Yields the process's own group of a controller, then its ancestors.
 
-    A limit of any of them holds for the process. Not all of the folders need be there.
+    A limit of any of them applies to the process. Some of their folders may not exist.
 
     Args:
         root: the folder with `proc` and `sys`.
-        controller: whose limits are wanted, such as memory or cpu.
+        controller: such as memory or cpu.
     """
     mounts = root / "sys/fs/cgroup"
     for group in lines(root / "proc/self/cgroup"):
@@ -31,21 +33,21 @@ def control_groups(root: Path, controller: str) -> Iterator[ControlGroup]:
             mount, version = mounts, 2
         elif controller in controllers.split(","):
             mount, version = mounts / controller, 1
-            if not mount.exists():  # where controllers share their groups, it has the names of all
+            if not mount.exists():  # controllers that share their groups also share a folder
                 mount = mounts / controllers
         else:
             continue
-        # A container may see its own part of the tree only, under the path of the whole tree. Then
-        # none of the folders exist but the last, the mount itself, which is the container's own.
+        # A container may see only its own part of the tree, while the path is that in the whole
+        # tree. Then only the last of the folders exists, the mount, which is the container's own.
         own = PurePosixPath(path.lstrip("/"))
         for folder in (own, *own.parents):
             yield ControlGroup(mount / folder, version)
 
 
 def number(file: Path, name: str = "") -> int | None:
-    """Returns the number of that name in a file of lines "name number", or the one on its own.
+    """Returns the number of a name in a file of lines "name number", or a number without a name.
 
-    None if there is no such file or number; "max", for no limit, is none.
+    Returns None if there is no such file or number. "max", which means no limit, is not a number.
     """
     for line in lines(file):
         key, _, value = line.rpartition(" ")
@@ -55,9 +57,9 @@ def number(file: Path, name: str = "") -> int | None:
 
 
 def lines(file: Path) -> list[str]:
-    """Returns the lines of a file, none where it can't be read."""
+    """Returns the lines of a file, or none if it cannot be read."""
     try:
-        # The names of control groups are names of folders, of any bytes.
+        # The names of control groups are those of folders, which may be any bytes.
         return [os.fsdecode(line) for line in file.read_bytes().splitlines()]
     except OSError:
         return []

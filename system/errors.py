@@ -1,11 +1,11 @@
-"""What ends the program with one line in place of a traceback."""
+"""The error that ends the program with one line in place of a traceback."""
 
 
 class OneLineError(Exception):
-    """Something that its user can mend; its text says in one line what is wrong.
+    """An error that the user can correct. Its text says in one line what is wrong.
 
     Attributes:
-        status: the exit status of a program that it ends, 2 for wrong usage and 1 for the rest.
+        status: the exit status of the program: 2 for wrong usage, else 1.
     """
 
     status = 1

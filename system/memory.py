@@ -1,56 +1,40 @@
-"""What the machine still has for this process."""
+"""The memory that the machine still has for this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
-from system.control_groups import control_groups, lines, number
+from system.control_groups import control_groups, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Names(NamedTuple):
-    """What a version of Linux's control groups calls the files and numbers that count here."""
+    """The files and numbers of a version of Linux's control groups that are read here."""
 
     limits: tuple[str, ...]
     usage: str
-    page_cache: str  # in memory.stat: the file pages not in use lately, with those of descendants
+    page_cache: str  # in memory.stat: file pages not used lately, with those of descendants
 
 
-# Beyond memory.high nothing is killed, but what is used is swapped out, or, where it can't be, its
-# owner is held up until it hardly moves. So for us it is as good as memory.max.
+# A process beyond memory.high is not killed, but its memory is swapped out, or it is slowed down
+# until it hardly moves. So memory.high is a limit like memory.max.
 _V2 = _Names(("memory.max", "memory.high"), "memory.current", "inactive_file")
 _V1 = _Names(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_memory() -> int:
-    """Returns the bytes of memory that this process can still come to use.
+    """Returns the bytes of memory that this process can still use without swapping.
 
-    That is without swapping, and without being killed for it: what the operating system has to
-    give, or less, where the limits of a container or of the process leave less.
+    That is what the operating system has left, or less, if the limits of a container or of the
+    process leave less.
     """
     free = psutil.virtual_memory().available
     return max(0, min([free, *_container_rooms(Path("/")), *_address_space_rooms()]))
-
-
-def has_bfloat16(root: Path = Path("/")) -> bool:
-    """Returns whether the processor multiplies bfloat16 numbers by itself, as far as Linux tells.
-
-    Args:
-        root: the folder with `proc`.
-    """
-    flags = {word for line in lines(root / "proc/cpuinfo") for word in line.split()}
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
-
-
-def chosen_precision() -> str:
-    """Returns what networks compute in fastest on this processor: "bfloat16" or "float32".
-
-    Where there are instructions for bfloat16, updates take less time: docs/results.md.
-    """
-    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def mebibytes(count: int) -> str:
@@ -59,10 +43,10 @@ def mebibytes(count: int) -> str:
 
 
 def _container_rooms(root: Path) -> Iterator[int]:
-    """Yields what the memory limits of the process's control group and its ancestors leave.
+    """Yields the bytes that each memory limit of the process's control groups leaves.
 
-    Each leaves a number of bytes, below 0 where more is used than it allows. What is missing or
-    can't be read sets no limit.
+    They are below 0 if more is used than a limit allows. A file that is missing or cannot be read
+    sets no limit.
 
     Args:
         root: the folder with `proc` and `sys`.
@@ -76,12 +60,12 @@ def _group_rooms(group: Path, names: _Names) -> Iterator[int]:
     usage = number(group / names.usage)
     if usage is None:
         return
-    # The page cache counts as used, but gives way before anything is swapped or killed. The part in
-    # use lately would too, but what it holds, such as the code of libraries, may be missed at once.
+    # The page cache counts as used, but is given up before anything is swapped or killed. The part
+    # used lately would be too, but it holds what is needed again soon, such as code of libraries.
     usage -= number(group / "memory.stat", names.page_cache) or 0
     for name in names.limits:
         limit = number(group / name)
-        # Version 1 writes no limit as nearly 2**63, which leaves more than any machine has.
+        # In version 1, no limit is a number near 2**63, which leaves more than any machine has.
         if limit is not None:
             yield limit - usage
 

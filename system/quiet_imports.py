@@ -1,4 +1,4 @@
-"""How libraries are loaded that take long to load: quietly, and in as little time as can be."""
+"""Loads slow libraries quietly, and as fast as possible."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-# Keras loads it for pictures that we draw none of, and does without where it is missing.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Keras imports it to draw pictures, which this program does not do, and works without it.
 NOT_NEEDED = "matplotlib"
 
 
 @contextmanager
 def loading_libraries() -> Iterator[None]:
-    """Loads what is imported in this context without a word on stderr, and quickly.
+    """Makes imports in this context quick and keeps them silent on stderr.
 
-    Meanwhile nothing is looked for that could be freed: hardly anything of a library can. Where
-    Keras was not there before, what there is by the end is then left alone for good.
+    The garbage collector is off meanwhile, as it would find hardly anything to free. If Keras was
+    not loaded before, the collector ignores all objects that exist at the end from then on.
     """
     is_first = "keras" not in sys.modules
     with ExitStack() as after:
         after.enter_context(_stderr_held_back())
         if NOT_NEEDED not in sys.modules:
-            # So an import of it fails.
+            # An import of it then fails.
             sys.modules[NOT_NEEDED] = None  # type: ignore[assignment]
             after.callback(sys.modules.pop, NOT_NEEDED)
         if gc.isenabled():
@@ -37,9 +40,9 @@ def loading_libraries() -> Iterator[None]:
 
 @contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """Keeps back what TensorFlow's C++ parts write to stderr while they load.
+    """Holds back what TensorFlow's C++ code writes to stderr while it loads.
 
-    No setting of theirs silences it all. Where loading fails, it is shown after all.
+    No setting silences all of it. It is shown if loading fails.
     """
     with tempfile.TemporaryFile() as held_back:
         stderr = os.dup(2)

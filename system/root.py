@@ -1,4 +1,4 @@
-"""The folder that the program lies in."""
+"""The program's folder."""
 
 from pathlib import Path
 

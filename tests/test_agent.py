@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -23,6 +22,9 @@ from replay.batch import ALIGNMENT, Batch, empty_batch
 from settings.config import Config
 from settings.presets import PLAIN
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELPERS = ROOT / "tests" / "helpers"
 
@@ -83,21 +85,31 @@ def test_plain_dqn_update_is_what_it_is_by_hand() -> None:
     np.testing.assert_allclose(learner.online.get_weights()[0], [[1.05, 1.9]], rtol=1e-6)
 
 
+def tiny_batch() -> dict[str, np.ndarray]:
+    """Returns two transitions without rewards, in which the returns end: s = 1 and 5, a = 0."""
+    states = np.array([1, 5], np.float32).reshape(2, 1, 1, 1)
+    return {
+        "s_tm1": states,
+        "a_tm1": np.array([0, 0], np.int32),
+        "r_t": np.zeros(2, np.float32),
+        "discount_t": np.zeros(2, np.float32),
+        "s_t": states,
+        "weights": np.ones(2, np.float32),
+    }
+
+
 def test_spread_is_that_over_the_states_of_each_action() -> None:
     learner = Learner(tiny_network([1, -2]), tiny_network([3, 1]), Algorithm(Mean(huber)))
-    states = np.array([1, 5], np.float32).reshape(2, 1, 1, 1)
-    found = learner(
-        {
-            "s_tm1": states,
-            "a_tm1": np.array([0, 0], np.int32),
-            "r_t": np.zeros(2, np.float32),
-            "discount_t": np.zeros(2, np.float32),
-            "s_t": states,
-            "weights": np.ones(2, np.float32),
-        }
-    )
     # Q of the first action is 1 and 5, of the second -2 and -10: deviations of 2 and 4.
-    assert float(found["q_spread"]) == pytest.approx(3)
+    assert float(learner(tiny_batch())["q_spread"]) == pytest.approx(3)
+
+
+def test_loss_leaves_both_networks_as_they_are() -> None:
+    algorithm = Algorithm(Mean(huber), target_averaging=0.5)
+    learner = Learner(tiny_network([1, -2]), tiny_network([3, 1]), algorithm)
+    learner(tiny_batch())
+    np.testing.assert_array_equal(learner.online.get_weights()[0], [[1, -2]])
+    np.testing.assert_array_equal(learner.target.get_weights()[0], [[3, 1]])
 
 
 def test_importance_weights_weigh_loss_and_gradient_but_not_the_td_errors() -> None:

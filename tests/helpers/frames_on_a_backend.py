@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from agent import Agent, make_agent
-from replay.device_frames import DeviceFrames, has_gpu, states_at
+from replay.device_frames import DeviceFrames, states_at
 from replay_memory import ReplayMemory
 from settings.config import Config
+from system.devices import has_gpu
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
 

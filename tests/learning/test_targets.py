@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -16,6 +15,9 @@ from hypothesis import strategies as st
 from keras import ops
 
 from learning import targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BATCH, ACTIONS, ATOMS = 200, 6, 11
 SUPPORT = np.linspace(-4, 4, ATOMS, dtype=np.float32)

@@ -11,7 +11,7 @@ from settings.config import Config
 from settings.declaration import ConfigError
 from settings.presets import PRESETS
 from system.cores import chosen_environments, usable_cores
-from system.memory import chosen_precision
+from system.devices import chosen_precision
 from system.root import ROOT
 
 PAGE = (ROOT / "docs" / "presets.md").read_text()
@@ -62,7 +62,8 @@ def test_flags_win_over_the_preset_and_say_so() -> None:
     assert (config.n_step, config.noisy, config.atoms) == (5, False, 51)
     assert origins["n_step"] == origins["noisy"] == origins["seed"] == "given"
     assert origins["atoms"] == "preset rainbow"
-    assert "discount" in origins and "save_every" not in origins
+    assert "discount" in origins
+    assert "save_every" not in origins
 
 
 def test_without_a_preset_all_is_as_the_defaults_have_it() -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from system import cores
 from system.cores import chosen_environments, emulator_threads, network_threads, usable_cores
 from system.root import ROOT
 from tests.helpers.control_group_files import SPOILT, V2, belongs_to, spoil
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 V1 = "sys/fs/cgroup/cpu"
 NO_LIMIT = -1

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from system import memory
-from system.memory import available_memory, has_bfloat16
+from system.memory import available_memory
 from system.root import ROOT
 from tests.helpers.control_group_files import SPOILT, V2, belongs_to, spoil
 
@@ -210,7 +210,7 @@ def test_system_without_the_resource_module_sets_no_limit_of_its_own(
 
 LIMIT_OF_ITS_OWN = """
 import mmap, psutil, resource
-from system.memory import available_memory, has_bfloat16
+from system.memory import available_memory
 from system.root import ROOT
 
 room, slack = 256 << 20, 16 << 20
@@ -236,16 +236,3 @@ def test_process_under_a_limit_of_its_own_sees_what_it_can_really_have() -> None
         check=True,
     )
     assert (240 << 20) < int(child.stdout) <= (256 << 20)
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [("fpu avx512f avx512_bf16", True), ("amx_bf16 amx_tile", True), ("avx512f bf16", False)],
-)
-def test_processor_with_bfloat16_is_told_by_its_flags(
-    tmp_path: Path, flags: str, expected: bool
-) -> None:
-    assert not has_bfloat16(tmp_path)
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text(f"model name\t: some\nflags\t\t: {flags}\n")
-    assert has_bfloat16(tmp_path) == expected

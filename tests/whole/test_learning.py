@@ -12,7 +12,7 @@ from agent import Agent, make_agent
 from playing.rollouts import play_games
 from settings.config import Config
 from settings.presets import PRESETS
-from system.memory import has_bfloat16
+from system.devices import has_bfloat16
 from tests.helpers.falling_ball import BEST_SCORE, CELL, PADDLE, STAY, STEPS, FallingBall
 from training.prefetching import make_prefetcher
 from training.trainer import Trainer
