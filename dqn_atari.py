@@ -16,15 +16,17 @@ import dataclasses
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
+from settings import command_line
+from settings.command_line import AUTO, CHOSEN, DEFAULTS
 from settings.config import Config, renamed
-from settings.declaration import GROUPS, ConfigError, check_unchanged, shown
+from settings.declaration import ConfigError, check_unchanged
 from settings.presets import PLAIN, PRESETS
-from system.console import PROGRAM, OneLineParser, say_error
-from system.cores import chosen_environments, share_cores, usable_cores
+from system.console import say_error
+from system.cores import share_cores
 from system.devices import chosen_precision
 from system.errors import OneLineError
 from system.quiet_imports import loading_libraries
@@ -32,28 +34,7 @@ from system.quiet_imports import loading_libraries
 if TYPE_CHECKING:
     from storage.checkpoints import Checkpoint
 
-AUTO = "auto"
-# What suits this machine, by the names of the settings that take the word auto.
-CHOSEN: dict[str, Callable[[], Any]] = {
-    "envs": lambda: chosen_environments(usable_cores()),
-    "precision": chosen_precision,
-}
-DEFAULTS = {
-    field.name: AUTO if field.metadata["auto"] else field.default
-    for field in dataclasses.fields(Config)
-}
 EPSILON = {"epsilon_start", "epsilon_end"}
-PRESET_HELP = "settings to start from, one of --list-presets; flags beside it win (default: none)"
-
-
-class ListPresets(argparse.Action):
-    """Prints the presets, a line each, and ends the program."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        """Ends the program with status 0."""
-        for name, preset in PRESETS.items():
-            print(f"{name:<14} {preset.about}")
-        parser.exit()
 
 
 class ListAgents(argparse.Action):
@@ -69,60 +50,8 @@ class ListAgents(argparse.Action):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Returns a parser with the flags that the fields of `Config` declare.
-
-    What is not given on the command line is left out of the result.
-    """
-    parser = OneLineParser(
-        prog=PROGRAM,
-        description="Trains a deep Q-network to play an Atari game, or plays and measures it.",
-        epilog="A step is one decision of the agent; frames = steps × frame skip.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--preset", choices=PRESETS, metavar="NAME", help=PRESET_HELP)
-    parser.add_argument("--list-presets", action=ListPresets, nargs=0, help="list them")
-    parser.add_argument(
-        "--list-agents", action=ListAgents, nargs=0, help="list agents that are trained already"
-    )
-    groups = {name: parser.add_argument_group(name) for name in GROUPS}
-    for field in dataclasses.fields(Config):
-        metadata = field.metadata
-        options: dict[str, Any] = {"dest": field.name, "help": _help(field)}
-        if metadata["type"] is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["type"] = metadata["type"]
-            options["choices"] = metadata["choices"]
-            if metadata["auto"] and metadata["choices"]:
-                options["choices"] = (AUTO, *metadata["choices"])
-            elif metadata["auto"]:
-                options["type"] = _number_or_auto
-            if not metadata["choices"]:
-                options["metavar"] = metadata["metavar"] or "N"
-        groups[metadata["group"]].add_argument(*metadata["flags"], **options)
-    return parser
-
-
-def _number_or_auto(value: str) -> int | str:
-    """Returns what is given to a flag that takes a whole number or the word auto."""
-    if value == AUTO:
-        return value
-    try:
-        return int(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{value!r} is no whole number, nor {AUTO}") from None
-
-
-def _help(field: dataclasses.Field) -> str:
-    """Returns a flag's help with its unit and default."""
-    text = field.metadata["help"]
-    if "(default" in text:
-        return text
-    default = shown(field, field.default)
-    if field.metadata["auto"]:
-        default = f"{AUTO}, here {shown(field, CHOSEN[field.name]())}"
-    return f"{text} (default: {default})".replace("%", "%%")
+    """Returns the parser of the command line."""
+    return command_line.make_parser(ListAgents)
 
 
 def make_config(

@@ -27,8 +27,8 @@ class Trainer:
     Attributes:
         environments: what it steps.
         agent: what acts and learns.
-        batches: what is drawn from the memory.
-        memory: the replay memory, changed through `batches` only.
+        batches: what is drawn from the memory, and what changes it.
+        memory: the replay memory.
         step: of all environments together, from the start of the run.
         gathered: transitions, in pretraining.
         episodes: what is added up for the log.
@@ -57,9 +57,8 @@ class Trainer:
         self.gathered = 0
         # At random, or the network decides everything.
         self.pretrain_epsilon = 0.0 if config.continue_from else 1.0
-        self.stack = FrameStack(
-            environments.count, environments.frame_shape, config.frame_stack_size
-        )
+        count, shape = environments.count, environments.frame_shape
+        self.stack = FrameStack(count, shape, config.frame_stack_size)
         self.is_playing = False  # whether there are games to go on with
         self.loss = 0.0
         self.after_update: Callable[[Update], None] | None = None
@@ -80,7 +79,7 @@ class Trainer:
         if self.gathered < self.pretrain_steps:
             self._start_episodes()
         while self.gathered < self.pretrain_steps:
-            actions = self._act(self.pretrain_epsilon)
+            actions = self.agent.act(self.stack.states, self.pretrain_epsilon, explore=True)
             self.environments.send(actions)
             self._remember(actions, self.environments.receive())
             self.gathered += self.environments.count
@@ -102,7 +101,7 @@ class Trainer:
             self.epsilon = self.epsilon_schedule(self.count)
             self.step += self.environments.count
             due = self._due()
-            actions = self._act(self.epsilon)
+            actions = self.agent.act(self.stack.states, self.epsilon, explore=True)
             self.environments.send(actions)
             self._learn(due)
             step = self.environments.receive()
@@ -139,9 +138,6 @@ class Trainer:
         self.stack.push(self.environments.reset(), np.ones(self.environments.count, bool))
         self.episodes.start()
         self.is_playing = True
-
-    def _act(self, epsilon: float) -> np.ndarray:
-        return self.agent.act(self.stack.states, epsilon, explore=True)
 
     def _remember(self, actions: np.ndarray, step: Step) -> None:
         frames = self.stack.newest.copy()

@@ -19,7 +19,7 @@ import pytest
 from atari.games import find_game
 from benchmarks import agents as publishing
 from benchmarks import recipes
-from dqn_atari import CHOSEN, EPSILON, main, make_config, make_parser
+from dqn_atari import EPSILON, main, make_config, make_parser
 from playing.players import load_player
 from playing.trained_agents import (
     AGENTS,
@@ -37,6 +37,7 @@ from playing.trained_agents import (
     read_note,
     read_notes,
 )
+from settings.command_line import CHOSEN
 from settings.config import Config
 from settings.presets import PRESETS
 from storage import weights as weights_file

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
 
-from dqn_atari import ListAgents, ListPresets, main, make_parser
+from dqn_atari import ListAgents, main, make_parser
+from settings.command_line import ListPresets
 from settings.config import Config
 from settings.declaration import GROUPS
 from storage import weights as weights_file
