@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,12 +15,17 @@ from learning.distributions import DISTRIBUTIONS
 from learning.learner import Actor, Algorithm, Learner
 from learning.networks import NETWORKS, NetworkOptions, computing_in
 from learning.optimizers import OPTIMIZERS
-from replay.batch import Batch
-from settings.config import Config
 from settings.declaration import ConfigError
 from storage import weights
 from storage.checkpoints import State
 from system.devices import has_bfloat16, has_gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from replay.batch import Batch
+    from settings.config import Config
 
 # A network takes consecutive seeds, at most this many, all of them below the limit.
 SEED_LIMIT, SEEDS_OF_A_NETWORK = 2**31, 100

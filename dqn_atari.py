@@ -16,7 +16,6 @@ import dataclasses
 import os
 import secrets
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
@@ -32,6 +31,8 @@ from system.errors import OneLineError
 from system.quiet_imports import loading_libraries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from storage.checkpoints import Checkpoint
 
 EPSILON = {"epsilon_start", "epsilon_end"}

@@ -8,8 +8,7 @@ the same with both kinds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +16,11 @@ from atari.emulators import SAME_SEED, Emulators, GymnasiumEmulators, VectorEmul
 from atari.games import Game, find_game
 from atari.histories import Histories, History
 from atari.screens import frame_shape
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from settings.config import Config
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
 SEED_STEPS = 1_000  # after so many, an emulator gets a new seed when its episode ends

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +12,15 @@ from replay.room import check_room, most_bytes
 from replay.sampling import Sampler, draw, make_sampler
 from replay.states import States, make_states
 from replay.steps import Steps
-from settings.config import Config
 from storage.arrays import ArrayFile, ArrayFileError, save
 from storage.checkpoints import MEMORY_KIND
 from storage.loans import end_loans
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from replay.device_frames import DeviceFrames
+    from settings.config import Config
 
 
 class ReplayMemory:

@@ -15,13 +15,16 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plotting.axes import DEFAULT_X, DEFAULT_Y, X_AXES, Y_AXES
 from storage.episode_log import shown
 from system.console import PLOTTER, OneLineParser, say_error
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -96,7 +99,7 @@ def _pictures(options: argparse.Namespace) -> list[Path]:
         return [options.out]
     name = f"{options.x or DEFAULT_X}_{options.y or DEFAULT_Y}"
     folder = options.out or Path()
-    return [folder / f"{name}.{format}" for format in options.format or ("png",)]
+    return [folder / f"{name}.{ending}" for ending in options.format or ("png",)]
 
 
 def _draw(options: argparse.Namespace) -> None:

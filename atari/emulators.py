@@ -6,19 +6,22 @@ screens. Both kinds give the same bits. Their state is what `histories` records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import ale_py
 import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 
-from atari.games import Game
 from atari.screens import FrameMaker, frame_shape
 from system.cores import emulator_threads
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atari.games import Game
 
 SAME_SEED = -1  # in place of a seed: the emulator's random numbers go on
 MAX_NO_OPS = 30  # emulator frames without action at the start of a game, Mnih et al. 2015

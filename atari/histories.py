@@ -6,12 +6,14 @@ and the same actions, and starts games at the same steps, is in the same state t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from atari.emulators import SAME_SEED, Emulation, Emulators
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class History(NamedTuple):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import ale_py
 import cv2
 import numpy as np
 from ale_py import roms
 
-from atari.games import Game
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atari.games import Game
 
 FRAME_SIZE = 84
 SQUARE_SIZE = 160  # the whole width of the screen

@@ -19,10 +19,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atari.games import find_game
 from benchmarks.recipe_settings import flags
@@ -46,6 +45,9 @@ from system.console import joined
 from system.errors import OneLineError
 from system.quiet_imports import loading_libraries
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 PLAY_SEED = 1
 

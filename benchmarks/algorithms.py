@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.random_batches import ACTIONS, random_batch
 from preprocessing import state_shape
-from replay.batch import Batch
 from settings.config import Config
 from settings.presets import PLAIN as PLAIN_SETTINGS
 from settings.presets import PRESETS
 from system.quiet_imports import loading_libraries
+
+if TYPE_CHECKING:
+    from replay.batch import Batch
 
 with loading_libraries():
     from agent import Agent, make_agent

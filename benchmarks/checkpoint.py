@@ -13,15 +13,19 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from settings.config import Config
 from storage.checkpoints import newest
 from storage.episode_log import RewardLog
 from training.run import assemble, make_evaluations
 from training.run_files import RunFiles
-from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.trainer import Trainer
 
 
 def measure(config: Config, checkpoints: int, steps_between: int) -> None:

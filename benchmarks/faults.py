@@ -23,8 +23,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -33,6 +33,9 @@ from benchmarks.run_notes import PROGRAM
 from storage.arrays import ArrayFile
 from storage.checkpoints import CheckpointError, newest
 from storage.episode_log import LogError, cut_back, read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 GAME = "Pong-v4"
 # Many updates and a memory that is soon full, so that there is much to lose.
@@ -166,7 +169,8 @@ def read_checkpoint(folder: Path) -> Callable[[], str]:
 
     def content() -> list[bytes]:
         found, _ = newest(folder)
-        assert found and found.memory_path
+        assert found
+        assert found.memory_path
         arrays = list(found.read().arrays.values())
         with ArrayFile(found.memory_path, "replay memory") as file:
             arrays += [file.read(name) for name in file.names]

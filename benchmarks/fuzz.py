@@ -19,8 +19,8 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,6 +29,9 @@ from dqn_atari import make_config, make_parser
 from settings.declaration import ConfigError
 from storage.arrays import MAGIC, ArrayFile, ArrayFileError
 from storage.episode_log import LogError, RewardLog, cut_back, read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOLDER = Path(tempfile.mkdtemp())
 LINE = (
@@ -41,7 +44,7 @@ PIECES = [*LINE.replace("\n", " \n").split(" "), " ", "\n", "\r\n", "nan", "1e99
 
 def says_one_line(error: Exception) -> None:
     """Raises AssertionError where an error is not said in one line."""
-    assert str(error) and "\n" not in str(error), repr(str(error))
+    assert len(str(error).splitlines()) == 1, repr(str(error))
 
 
 def changed(draw: st.DrawFn, content: bytes) -> bytes:

@@ -25,15 +25,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 GAME = "PongNoFrameskip-v4"
 PLACES = "host", "device"  # of the replay memory's frames

@@ -13,13 +13,17 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from playing.training_window import LiveView
 from settings.config import Config
 from system.errors import OneLineError
 from training.run import assemble
-from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.trainer import Trainer
 
 WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile
 

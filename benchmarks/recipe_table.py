@@ -10,11 +10,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,10 +21,15 @@ from benchmarks.recipe_settings import PEER, RECIPES
 from benchmarks.run_notes import NOTE, cores_of
 from plotting.curves import moving_mean
 from plotting.drawing import count_text, write_figure
-from plotting.log_table import Values
 from plotting.runs import Run, read_run
 from settings.paths import LOG_ENDING
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from plotting.log_table import Values
 
 EVALUATION = "evaluation.json"  # beside a run's note
 FEW, MANY = 20, 100  # games of which means are told

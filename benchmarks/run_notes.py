@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from system.console import counted
 from system.control_groups import lines
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROGRAM = ROOT / "dqn_atari.py"
 NOTE = "run.json"

@@ -14,12 +14,15 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from settings.config import Config
 from storage.episode_log import RewardLog
 from training.run import assemble, make_evaluations, make_tensorboard_log
 from training.run_files import RunFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WARM_UP = 500  # steps
 MEMORY, FIRST_UPDATE, EPSILON = 100_000, 5_000, 0.1

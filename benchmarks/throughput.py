@@ -21,12 +21,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from settings.presets import PLAIN
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GAME = "PongNoFrameskip-v4"
 # Before the first update the memory learns how to pack frames, once in a run.

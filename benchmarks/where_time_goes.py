@@ -13,9 +13,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -23,9 +22,13 @@ import tensorflow as tf
 
 from agent import Agent, make_agent
 from benchmarks.random_batches import ACTIONS, STATE, random_batch
-from learning.learner import Learner
 from settings.config import Config
 from training.run import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from learning.learner import Learner
 
 WARM_UP, STEPS = 800, 4_000
 REPEATS = 40

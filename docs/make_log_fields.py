@@ -7,9 +7,13 @@ Only what stands between `START` and `END` in the page is replaced.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from storage.episode_log import FIELDS
-from storage.log_fields import LogField
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from storage.log_fields import LogField
 
 PAGE = ROOT / "docs" / "files.md"
 START = "<!-- log fields: written by `python3 -m docs.make_log_fields`, not by hand -->"

@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
@@ -29,6 +28,9 @@ from preprocessing import AtariEnvironments, FrameStack
 from replay_memory import ReplayMemory, make_memory
 from settings.config import Config
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FOLDER = ROOT / "res" / "theory"
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#777777"

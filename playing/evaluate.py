@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -15,8 +13,13 @@ from atari.published_scores import published_scores
 from playing.players import Player, load_player
 from playing.rollouts import MOST_SIDE_BY_SIDE, game_statistics
 from preprocessing import MAX_FRAMES
-from settings.config import Config
 from system.console import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from settings.config import Config
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atari.emulators import SAME_SEED, GymnasiumEmulators
-from atari.histories import History
 from preprocessing import game_of
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atari.histories import History
+    from settings.config import Config
 
 
 class MirroredGame:

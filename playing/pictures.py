@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ASPECT = 1.3  # width of the games' pixels, by their height
 SCALE = 2  # pixels of the picture for each pixel of the game, in height

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from agent import Agent, make_agent
 from playing.rollouts import Turn, play_games
 from preprocessing import AtariEnvironments, make_environments, state_shape
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from settings.config import Config
 
 
 class Player(NamedTuple):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from playing.video import VideoWriter, gif_writer, mp4_writer
 from storage.files import check_folder
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy as np
 
 
 class Recording:

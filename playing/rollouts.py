@@ -6,14 +6,17 @@ A game begins with up to 30 no-ops and is cut off after 108,000 frames, as in Mn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from agent import Agent
 from atari.published_scores import published_scores
 from preprocessing import AtariEnvironments, FrameStack, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from agent import Agent
 
 MOST_SIDE_BY_SIDE = 32  # environments that play for scores
 

@@ -10,16 +10,18 @@ agents of runs of `benchmarks/recipes.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from settings.config import Config
 from storage.files import replacing
 from system.console import PROGRAM, command, shown_path
 from system.errors import OneLineError
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 AGENTS = ROOT / "res" / "agents"
 NOTE_NAME = "agent.json"

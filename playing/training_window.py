@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from itertools import islice
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from atari.histories import History
 from playing.mirrored_game import MirroredGame
 from playing.window import Window
-from settings.config import Config
 from system.console import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from atari.histories import History
+    from settings.config import Config
 
 # A window that opens late catches up with the game a few steps at a time, so that the run goes on.
 MOST_STEPS = 16  # played again in one turn of the run

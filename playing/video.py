@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import zstandard
 
 from storage.files import replacing
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import ModuleType
 
 GIF_CLOCK = Fraction(1, 100)  # seconds, the unit of time in a GIF
 # Units that a picture lasts. Many programs show shorter pictures for ten times as long.

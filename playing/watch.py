@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent import Agent
 from atari.games import FRAMES_PER_SECOND
 from playing.pictures import Insight, game_picture, with_insight
 from playing.players import load_player
 from playing.recording import Recording
-from playing.rollouts import Turn
 from playing.saliency import saliency_map
 from playing.window import Window
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent import Agent
+    from playing.rollouts import Turn
+    from settings.config import Config
 
 # Screen pixels for each pixel of a picture. With the overlay the network's frames keep their size.
 WINDOW_SCALE, WINDOW_SCALE_WITH_OVERLAY = 1.5, 1.0

@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from playing.window_process import ClosedError, Newest, Shown, send
 from system.errors import OneLineError
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COMMAND = (sys.executable, "-m", "playing.window_process")  # to be run in `ROOT`
 # Screen pixels for each pixel of the game, across and down: the games' pixels are wider than high.
@@ -103,7 +105,8 @@ class Window:
 
     def _send_all(self) -> None:
         """Sends the pictures to the process. Runs in a thread, which may wait for the window."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         answer = self._process.stdout.readline().decode()
         if answer != "\n":
             status = self._process.wait()

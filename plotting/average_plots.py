@@ -10,7 +10,6 @@ Episodes whose x or y is not finite are left out before the buckets are filled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +18,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from plotting.axes import AVERAGE_AXES
 from plotting.drawing import bucket_means, count_text, is_finite
-from plotting.log_table import LogTable, Values
 from system.console import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matplotlib.axes import Axes
+
+    from plotting.log_table import LogTable, Values
 
 
 PLOTS = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.episode_log import FIELDS
-from storage.log_fields import Axis, LogField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from storage.log_fields import Axis, LogField
 
 DEFAULT_X, DEFAULT_Y = "steps", "score"
 # Named before all others, which follow in the order of the line.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -15,6 +14,10 @@ from plotting.log_table import read_table
 from plotting.runs import Group, environment_name, find_logs, grouped, read_run
 from storage.episode_log import shown
 from system.console import PLOTTER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str]) -> None:
@@ -37,7 +40,7 @@ def draw_average_plots(path: Path, size: int, out: Path, formats: Sequence[str])
     folder.mkdir(parents=True, exist_ok=True)
     title = environment_name(str(path))
     for name, figure in average_plots.average_plots(table, size, title):
-        _write(figure, [folder / f"{name}.{format}" for format in formats])
+        _write(figure, [folder / f"{name}.{ending}" for ending in formats])
 
 
 def draw_one_picture(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,14 @@ from atari.published_scores import published_scores
 from plotting.axes import X_AXES, Y_AXES
 from plotting.curves import Curve, band_of, curve_of, evaluations_of
 from plotting.drawing import count_text, thinned
-from plotting.runs import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from plotting.runs import Group
 
 SIZE, DPI = (10, 6), 120  # inches, and pixels an inch
 LONGEST_LABEL = 48  # letters of a line in the legend

@@ -8,16 +8,19 @@ highest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from plotting.axes import X_AXES, Y_AXES
 from plotting.drawing import is_finite
-from plotting.log_table import Values
-from plotting.runs import Run
 from storage.episode_log import LogError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plotting.log_table import Values
+    from plotting.runs import Run
 
 # Attributes of evaluations that say where on an x axis they lie, by the columns of a log's table.
 _OF_EVALUATIONS = {"steps": "step", "frames": "frames", "seconds": "seconds"}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -18,7 +17,6 @@ from plotting.axes import X_AXES, Y_AXES
 from plotting.commands import read_groups, say, say_notes
 from plotting.curve_plot import PUBLISHED, draw_curves
 from plotting.html_parts import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
-from plotting.runs import Group, Run
 from settings.config import Config
 from settings.declaration import GROUPS
 from settings.declaration import shown as setting_text
@@ -26,6 +24,12 @@ from storage.episode_log import RECENT_GAMES, SECONDS_IN_AN_HOUR, LogError, show
 from storage.files import replacing
 from system.console import counted
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from plotting.runs import Group, Run
 
 # Epsilon, which is set and not found, comes last.
 CURVES = sorted(Y_AXES, key=lambda name: name == "epsilon")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 
-from plotting.log_table import Values
 from storage.files import replacing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
+
+    from plotting.log_table import Values
 
 
 LARGEST = 1e100  # Values beyond overflow matplotlib's arithmetic; they count as not finite.
@@ -83,21 +85,21 @@ def write_figure(figure: Figure, path: Path) -> None:
         beside.write_bytes(content)
 
 
-def picture(figure: Figure, format: str, **style: Any) -> bytes:
+def picture(figure: Figure, file_format: str, **style: Any) -> bytes:
     """Returns the bytes of a picture's file.
 
     Args:
         figure: the picture.
-        format: png, svg or pdf.
+        file_format: png, svg or pdf.
         **style: settings of matplotlib, with `_` for `.`, such as `svg_fonttype`.
     """
     settings: Any = {name.replace("_", "."): value for name, value in style.items()}
     # The renderer refuses a line of very many points, unless it is drawn in chunks.
     settings |= {"agg.path.chunksize": 10_000, "svg.hashsalt": "reward_visualizer"}
-    metadata: Any = _NO_DATE[format]
+    metadata: Any = _NO_DATE[file_format]
     content = io.BytesIO()
     # The only warning is of letters that the font lacks.
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        figure.savefig(content, format=format, metadata=metadata)
+        figure.savefig(content, format=file_format, metadata=metadata)
     return content.getvalue()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -16,6 +15,10 @@ from plotting.drawing import write_figure
 from plotting.runs import beside, find_logs
 from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING
 from storage.episode_log import LogError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 INTERVAL = 1.0  # seconds from one look at the files to the next
 # Matplotlib's backends that have no window.

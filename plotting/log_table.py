@@ -11,13 +11,11 @@ nan, go through the strict parser line by line.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import BufferedReader
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +31,11 @@ from storage.episode_log import (
     reading,
     shown,
 )
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from io import BufferedReader
 
 Values = NDArray[np.float64]
 

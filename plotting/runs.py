@@ -12,11 +12,10 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plotting.log_table import LogTable, read_table
 from settings.config import Config, renamed
@@ -25,6 +24,9 @@ from settings.paths import CHECKPOINT_ENDING, EVALUATIONS_ENDING, LOG_ENDING
 from storage.checkpoints import CheckpointError, newest
 from storage.episode_log import LogError, shown
 from storage.evaluation_log import Evaluation, read_evaluations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 _LOG = re.compile(r"(.+)_log(\.[0-9]+)?\.txt", re.DOTALL)  # numbered where it was set aside
 _SETTINGS = {

@@ -10,15 +10,17 @@ import functools
 import math
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from keras import ops
 
-from storage.arrays import ArrayFile
 from storage.loans import Loan
 from system.devices import has_gpu, is_jax
 from system.memory import mebibytes
+
+if TYPE_CHECKING:
+    from storage.arrays import ArrayFile
 
 PIECE_BYTES = 4 << 20  # frames that are fetched at a time to be written
 

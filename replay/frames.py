@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from replay.packed_frames import PackedFrames, PackedSizes
 from replay.packing import CODECS
 from replay.plain_frames import PlainFrames
-from storage.arrays import ArrayFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from storage.arrays import ArrayFile
 
 NAMES = ("none", *CODECS)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from replay.packing import CODECS
-from storage.arrays import ArrayFile
 from storage.loans import Loan
+
+if TYPE_CHECKING:
+    from storage.arrays import ArrayFile
 
 GROUP = 4  # frames of a stream that are packed together
 # Room for a packed frame of 84×84, on average, in bytes. Larger frames get more in proportion. With

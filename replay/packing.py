@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import lz4.block
 import numpy as np
 import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # Sizes of the dictionaries that are tried, in bytes, and of the segments that they are made of.
 DICTIONARY_SIZES = (1 << 15, 1 << 17, 1 << 19)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from storage.arrays import ArrayFile
 from storage.loans import Loan
+
+if TYPE_CHECKING:
+    from storage.arrays import ArrayFile
 
 
 class PlainFrames:

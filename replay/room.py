@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from replay import device_frames, frames
 from replay.sampling import Sampler, sampler_class
 from replay.states import unpacking_bytes
 from replay.steps import STEP
-from settings.config import Config
 from system.devices import has_gpu, spare_gpu_memory
 from system.memory import available_memory, mebibytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settings.config import Config
 
 # What the program takes beside the memory once it learns, and for each transition of a batch, as
 # measured with the larger network and frames of 84×84. Both grow with the frames.

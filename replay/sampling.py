@@ -7,14 +7,17 @@ and `make_sampler`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from replay.priorities import Priorities
-from settings.config import Config
-from storage.arrays import ArrayFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settings.config import Config
+    from storage.arrays import ArrayFile
 
 MOST_TRIES = 100  # draws that may hit what cannot be drawn, before all transitions are looked at
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from replay.device_frames import DeviceFrames
 from replay.frames import FrameStore, make_frame_store
 from replay.packed_frames import GROUP
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from settings.config import Config
 
 # Transitions whose states are put together at a time. It bounds the room for unpacked frames.
 AT_A_TIME = 64

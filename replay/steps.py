@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from replay.n_step import Horizon, n_step_returns
-from storage.arrays import ArrayFile
+
+if TYPE_CHECKING:
+    from storage.arrays import ArrayFile
 
 STEP = np.dtype(
     [

@@ -32,16 +32,18 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from io import BufferedReader
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from storage.files import replacing
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from io import BufferedReader
+    from pathlib import Path
+    from types import TracebackType
 
 MAGIC = b"DQNARRAY"
 VERSION = 1

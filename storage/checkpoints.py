@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.arrays import ArrayFile, ArrayFileError, save
 from storage.files import flush_folder
 from storage.loans import end_loans
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
 
 VERSION = 4  # of what the files hold
 # The oldest that can be read. Version 2 has no spread of Q and no dead ReLUs; settings of version 3

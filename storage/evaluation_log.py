@@ -7,15 +7,17 @@ of `Evaluation`.
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storage.episode_log import LogError, shown
 from storage.files import replacing
 from system.console import counted
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)

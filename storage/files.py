@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from system.errors import OneLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
+    from pathlib import Path
 
 
 @contextmanager

@@ -22,7 +22,6 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,8 @@ from storage.files import replacing
 from system.errors import OneLineError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import keras
 
 HDF5_HEAD, ZIP_HEAD = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"

@@ -33,7 +33,8 @@ def imports(path: Path) -> Iterator[str]:
     """Yields the top-level names that a file imports, wherever in it that is."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"{path}: relative import"
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
             yield node.module.split(".")[0]
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -69,4 +70,5 @@ def test_table_points_one_way() -> None:
 def test_opening_a_room_loads_nothing(room: str) -> None:
     """So `-h` and the plotter start fast."""
     tree = ast.parse((ROOT / room / "__init__.py").read_text())
-    assert ast.get_docstring(tree) and len(tree.body) == 1
+    assert ast.get_docstring(tree)
+    assert len(tree.body) == 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from replay.batch import Batch, empty_batch
 from replay.n_step import Horizon
 from replay.states import AT_A_TIME
-from replay_memory import ReplayMemory
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from replay_memory import ReplayMemory
 
 DISCOUNT = 0.5  # a power of two, so that returns are exact
 CODECS = ("none", "lz4", "zstd")

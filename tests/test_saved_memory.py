@@ -6,20 +6,23 @@ import struct
 import subprocess
 import sys
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay_memory import ReplayMemory
 from storage import arrays
 from storage.arrays import ArrayFileError
 from system.root import ROOT
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import Step, random_play, real_play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from replay_memory import ReplayMemory
 
 CODECS = pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
 EXPONENTS = pytest.mark.parametrize("exponent", [0.0, 0.6])

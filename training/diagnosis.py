@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from atari.published_scores import published_scores
-from settings.config import Config
-from storage.episode_log import Episode
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from settings.config import Config
+    from storage.episode_log import Episode
 
 SPREAD, DEAD, SCORE = "spread", "dead", "score"  # the signs
 

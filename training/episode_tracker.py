@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from agent import Update
-from preprocessing import Step
 from storage.checkpoints import State
 from storage.episode_log import RECENT_GAMES, Episode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent import Update
+    from preprocessing import Step
 
 
 class Moment(NamedTuple):

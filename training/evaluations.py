@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent import Agent
 from atari.histories import History
 from playing.rollouts import MOST_SIDE_BY_SIDE, Turn, game_statistics, play_games
 from preprocessing import AtariEnvironments, make_environments
-from settings.config import Config
 from storage.checkpoints import State
 from storage.evaluation_log import Evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agent import Agent
+    from settings.config import Config
 
 # Of the seeds that are made of the run's: the first three are for environments, agent and memory.
 EVALUATION_SEED = 3

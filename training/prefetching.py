@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from replay.batch import Batch
-from replay.n_step import Horizon
 from replay_memory import ReplayMemory, make_memory
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from replay.batch import Batch
+    from replay.n_step import Horizon
+    from settings.config import Config
 
 # Most that one call learns from. Larger calls save no time and take long to compile.
 MOST_UPDATES, MOST_TRANSITIONS = 8, 256

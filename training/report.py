@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from functools import partial
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import keras
 import numpy as np
 
 from atari.published_scores import published_scores
 from playing.training_window import LiveView
-from settings.config import Config
 from settings.declaration import describe
-from storage.checkpoints import Checkpoint
 from system.console import command, counted, folded, joined, painted
 from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes
-from training.evaluations import Evaluations
-from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from settings.config import Config
+    from storage.checkpoints import Checkpoint
+    from training.evaluations import Evaluations
+    from training.trainer import Trainer
 
 NAME_WIDTH = 18
 GAMES_TO_WATCH = 5

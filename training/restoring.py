@@ -6,12 +6,15 @@ The replay memory is left out, as it has a file of its own.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from storage.checkpoints import Checkpoint, State, prefixed, under
-from training.resuming import LogEnd
-from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from training.resuming import LogEnd
+    from training.trainer import Trainer
 
 # What a trainer counts and notes.
 NUMBERS = (

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from playing.trained_agents import Note, note_of
 from settings.config import Config
@@ -17,6 +16,9 @@ from storage.episode_log import RECENT_GAMES, cut_back, read_log
 from storage.evaluation_log import Evaluation, write_evaluations
 from storage.weights import WeightsError, run_of
 from system.console import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)

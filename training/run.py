@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,10 +11,8 @@ import numpy as np
 
 from agent import make_agent
 from atari.emulators import EmulatorError
-from atari.histories import History
 from playing.training_window import LiveView
 from preprocessing import make_environments, state_shape
-from settings.config import Config
 from settings.declaration import shown_by_flag
 from storage.checkpoints import Checkpoint, State
 from storage.episode_log import Episode, RewardLog
@@ -32,6 +29,10 @@ from training.run_files import RunFiles
 from training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from atari.histories import History
+    from settings.config import Config
     from training.tensorboard_log import TensorBoardLog
 
 SCHEDULE = frozenset({"epsilon_start", "epsilon_end", "explore_steps", "pretrain_transitions"})

@@ -5,24 +5,25 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from atari.games import FRAMES_PER_SECOND
 from playing.mirrored_game import pictures_of
 from playing.video import VideoError, gif_of
-from settings.config import Config
 from storage.checkpoints import CheckpointWriter, State
-from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import write_evaluations
 from system.console import warn
-from training.evaluations import Evaluations
 from training.restoring import state_of
-from training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from settings.config import Config
+    from storage.episode_log import Episode, RewardLog
+    from training.evaluations import Evaluations
     from training.tensorboard_log import TensorBoardLog
+    from training.trainer import Trainer
 
 VIDEO_SECONDS = 60  # of a game, at most
 # What a run does not go on with: where its files are found, and how it is watched.
@@ -163,7 +164,8 @@ class RunFiles:
 
     def _add_video(self) -> None:
         """Adds the first game of the newest evaluation to what TensorBoard shows."""
-        assert self._tensorboard and self._evaluations.first_game
+        assert self._tensorboard
+        assert self._evaluations.first_game
         rate = Fraction(FRAMES_PER_SECOND, self._config.frame_skip)
         most = int(VIDEO_SECONDS * rate)
         pictures = [*pictures_of(self._config, self._evaluations.first_game, most)]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from replay.n_step import Horizon
-from settings.config import Config
+
+if TYPE_CHECKING:
+    from settings.config import Config
 
 
 @dataclass(frozen=True)

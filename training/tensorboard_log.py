@@ -12,9 +12,7 @@ import io
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -22,10 +20,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from agent import Update
-from storage.episode_log import Episode
-from storage.evaluation_log import Evaluation
-from training.trainer import Trainer
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from agent import Update
+    from storage.episode_log import Episode
+    from storage.evaluation_log import Evaluation
+    from training.trainer import Trainer
 
 STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many
 # What TensorBoard has to be told of the format before anything else.

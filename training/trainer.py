@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent import Agent, Update
 from preprocessing import AtariEnvironments, FrameStack, Step
-from replay.n_step import Horizon
-from settings.config import Config
-from storage.episode_log import Episode
 from training.diagnosis import Diagnosis
 from training.episode_tracker import EpisodeTracker, Moment
-from training.prefetching import Prefetcher
 from training.schedules import make_epsilon, make_horizon, make_importance
 from training.update_schedule import Call, UpdateSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agent import Agent, Update
+    from replay.n_step import Horizon
+    from settings.config import Config
+    from storage.episode_log import Episode
+    from training.prefetching import Prefetcher
 
 DEAD_RELUS_EVERY = 10_000  # steps from one measurement of the dead ReLUs to the next
 

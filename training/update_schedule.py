@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from settings.config import Config
 from training.prefetching import updates_in_a_call
+
+if TYPE_CHECKING:
+    from settings.config import Config
 
 
 class Call(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from atari.emulators import (
     VectorEmulators,
 )
 from atari.games import find_game
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KINDS = VectorEmulators, GymnasiumEmulators
 

@@ -11,9 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,10 +22,15 @@ from settings.config import Config
 from settings.presets import PRESETS
 from storage.arrays import save
 from storage.checkpoints import RUN_KIND, VERSION
-from storage.episode_log import Episode
 from system.root import ROOT
 from tests.helpers.logs import episode, write_log, write_run
 from tests.helpers.outcomes import assert_same
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    from storage.episode_log import Episode
 
 TINY: dict[str, Any] = {
     "envs": 4,
@@ -226,7 +229,8 @@ def test_every_command_in_the_documentation_can_be_parsed(module: ModuleType) ->
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     texts = [module.__doc__, *(page.read_text() for page in pages)]
     program = f"python3 -m {module.__name__} "
-    assert program in texts[0] and program in (ROOT / "docs" / "playing.md").read_text()
+    assert program in texts[0]
+    assert program in (ROOT / "docs" / "playing.md").read_text()
     for words in re.findall(f"{re.escape(program)}([^\n`]+)", "\n".join(texts).replace("\\\n", "")):
         module.parser().parse_args(shlex.split(words))
 

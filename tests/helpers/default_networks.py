@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
 
 from agent import network_options
 from learning.networks import NETWORKS
 from settings.config import Config
+
+if TYPE_CHECKING:
+    import keras
 
 
 def default_network(num_actions: int, seed: int) -> keras.Model:

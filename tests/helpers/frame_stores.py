@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,6 +15,9 @@ from replay.frames import FrameStore, make_frame_store, most_bytes
 from replay.packed_frames import GROUP
 from storage.arrays import ArrayFile, save
 from storage.loans import end_loans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHAPE = (84, 84)
 

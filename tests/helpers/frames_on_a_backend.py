@@ -9,16 +9,19 @@ import json
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agent import Agent, make_agent
 from replay.device_frames import DeviceFrames, states_at
-from replay_memory import ReplayMemory
 from settings.config import Config
 from system.devices import has_gpu
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
+
+if TYPE_CHECKING:
+    from replay_memory import ReplayMemory
 
 SHAPE, STREAMS, ROWS, BATCH = (44, 44), 2, 12, 8
 

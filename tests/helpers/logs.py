@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +13,10 @@ from storage.checkpoints import RUN_KIND, VERSION
 from storage.episode_log import Episode, format_episode
 from storage.evaluation_log import Evaluation, write_evaluations
 from training.run_files import saved_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 STEPS = 100  # of an episode
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dqn_atari import main
-from settings.config import Config
 from storage.episode_log import RewardLog
 from training.run import assemble, make_evaluations
 from training.run_files import RunFiles
+
+if TYPE_CHECKING:
+    from settings.config import Config
 
 
 def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from atari.games import find_game
 from preprocessing import AtariEnvironments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Step(NamedTuple):

@@ -6,7 +6,10 @@ import os
 import pty
 import subprocess
 import termios
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def shown_in_a_terminal(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from playing.players import load_player
 from playing.watch import play
 from settings.config import Config
 from storage import weights as weights_file
 from tests.helpers.default_networks import default_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 CONFIG = Config(environment="MsPacman-v4", seed=1, games_to_play=2, play=True)
 

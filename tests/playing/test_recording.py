@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 import cv2
@@ -25,6 +23,10 @@ from preprocessing import FrameStack, make_environments
 from settings.config import Config
 from storage import weights as weights_file
 from tests.helpers.default_networks import default_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 # Few long steps make a short game.
 FRAME_SKIP = 40

@@ -9,8 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -43,6 +42,10 @@ from settings.presets import PRESETS
 from storage import weights as weights_file
 from system.root import ROOT
 from training.resuming import find_note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 MOST_BYTES = 20_000_000  # of all agents together
 # None of it is a default, so that only the note can tell.
@@ -106,7 +109,8 @@ def check_complete(path: Path, note: Note) -> None:
     assert note.frames == note.steps * note.settings["frame_skip"] > 0
     assert note.steps <= note.run_steps
     assert all([note.chosen, note.commit, note.machine, note.beside])
-    assert f"--seed {note.seed}" in note.train and f"--steps {note.steps}" in note.train
+    assert f"--seed {note.seed}" in note.train
+    assert f"--steps {note.steps}" in note.train
     assert [each["epsilon"] for each in note.scores] == [GREEDY, WITH_EPSILON]
     for score, command in zip(note.scores, note.evaluate, strict=True):
         assert score["interval"][0] <= score["mean"] <= score["interval"][1]
@@ -277,7 +281,8 @@ def test_the_list_has_a_line_for_each_agent(agents: Path) -> None:
     means = [f"{each['mean']:.1f}" for each in note.scores]
     assert line.split()[:3] + line.split()[4:6] == ["Pong", "Pong-v4", "40", *means]
     assert line.endswith("%")
-    assert len(head) <= 80 and len(words) <= 80
+    assert len(head) <= 80
+    assert len(words) <= 80
     assert shlex.split(command)[2:] == ["-p", "-c", str(agents / "Pong" / note.weights)]
 
 
@@ -351,7 +356,8 @@ def test_settings_come_from_the_note_and_flags_win(flags: dict, weights: Path) -
 
 def test_a_default_that_has_changed_since_leaves_an_agent_as_it_was(weights: Path) -> None:
     note = find_note({"continue_from": str(weights)})
-    assert note and note.settings["screen"] == Config().screen == "resize"
+    assert note
+    assert note.settings["screen"] == Config().screen == "resize"
     given = {"continue_from": str(weights)}
     note.settings["screen"] = "crop"  # as if "resize" had come later
     config, origins = make_config(given, note=note)

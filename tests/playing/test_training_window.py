@@ -6,10 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +19,10 @@ from settings.config import Config
 from system.root import ROOT
 from tests.helpers.outcomes import assert_same
 from training.run import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CONFIG = Config(environment="Breakout-v0", frame_skip=16, life_loss="penalty", no_op_limit=3)
 # Takes the place of the window's process, and keeps what it was to show.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from plotting.drawing import thinned
 from plotting.runs import Run, grouped, read_run
 from storage.episode_log import LogError
 from tests.helpers.logs import episode, write_log, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLOATS = st.floats(-1e6, 1e6)
 

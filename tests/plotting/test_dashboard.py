@@ -7,7 +7,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +15,9 @@ from plotting import dashboard
 from reward_visualizer import main
 from system.root import ROOT
 from tests.helpers.logs import episode, write_log, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What HTML closes by itself.
 VOID = {"meta", "link", "img", "br", "input", "source"}

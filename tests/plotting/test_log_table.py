@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ from plotting import log_table
 from plotting.log_table import NUMBERS, LogTable, read_table, table_of
 from storage.episode_log import Episode, LogError, format_episode, read_log
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNTS = st.integers(0, 10**18 - 1)
 ANY_FLOATS = st.floats()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from plotting.runs import find_logs, grouped, read_run
 from storage.episode_log import LogError
 from tests.helpers import logs
 from tests.helpers.logs import episode, write_log, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from replay import device_frames
 from replay.device_frames import states_at
-from replay_memory import ReplayMemory
 from settings.config import Config
 from storage.arrays import save
 from storage.checkpoints import MEMORY_KIND, newest
@@ -30,6 +29,9 @@ from tests.helpers.parted_runs import go_on, interrupted
 from tests.helpers.plays import random_play
 from training.prefetching import Prefetcher
 from training.run import train
+
+if TYPE_CHECKING:
+    from replay_memory import ReplayMemory
 
 SHAPE = (3, 4)
 
@@ -196,7 +198,8 @@ def assert_a_run_is_that_of_plain_frames(folder: Path, **settings: Any) -> None:
         assert train(Config(**settings, **where, out=str(folder / name))) == 0
     assert_same(folder / "plain", folder / "device")
     checkpoint, _ = newest(folder / "device" / "Breakout-v0_checkpoint")
-    assert checkpoint and checkpoint.attributes["training"]["loss"] > 0
+    assert checkpoint
+    assert checkpoint.attributes["training"]["loss"] > 0
 
 
 def test_a_run_and_its_resume_are_those_of_plain_frames(

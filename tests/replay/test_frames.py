@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -25,6 +25,9 @@ from tests.helpers.frame_stores import (
     some_frames,
     state_of,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 seeds = st.integers(0, 2**32 - 1)
 small_shapes = st.sampled_from([(1, 1), (1, 2), (3, 5), (12, 9)])

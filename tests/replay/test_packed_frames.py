@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,6 +23,9 @@ from tests.helpers.frame_stores import (
     some_frames,
     state_of,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -71,7 +71,8 @@ def unpack(codec: Codec, packed: bytes, size: int, dictionary: int) -> bytes:
     unpacked = np.zeros((3, size), np.uint8)
     codec.unpack(among, starts, lengths, dictionary, unpacked[:2])
     first, second, after = unpacked
-    assert first.tobytes() == second.tobytes() and not after.any()
+    assert first.tobytes() == second.tobytes()
+    assert not after.any()
     return first.tobytes()
 
 

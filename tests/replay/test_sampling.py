@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from replay.sampling import (
     make_sampler,
     sampler_class,
 )  # fmt: skip
-from replay_memory import ReplayMemory
 from settings.config import Config
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
+
+if TYPE_CHECKING:
+    from replay_memory import ReplayMemory
 
 
 def some_transitions(sampler: Sampler) -> range:

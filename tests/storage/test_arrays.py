@@ -70,7 +70,8 @@ def refusal(path: Path, kind: str = KIND) -> str:
     with pytest.raises(ArrayFileError) as caught:
         ArrayFile(path, kind)
     text = str(caught.value)
-    assert text.startswith(f"{path} ") and text.isprintable()
+    assert text.startswith(f"{path} ")
+    assert text.isprintable()
     return text.removeprefix(f"{path} ")
 
 
@@ -256,7 +257,8 @@ def test_destination_that_does_not_fit_is_refused_untouched(
             file.read_into("rows", destination)
         with pytest.raises(ValueError):
             file.read_into("rows", fitting, destination)
-    assert (destination == 7).all() and (fitting == 7).all()
+    assert (destination == 7).all()
+    assert (fitting == 7).all()
 
 
 def test_unknown_array_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from atari.published_scores import published_scores
 from storage.episode_log import LogError
 from storage.evaluation_log import Evaluation, read_evaluations, write_evaluations
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNTS = st.integers(0, 10**12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from replay_memory import ReplayMemory
 from storage.arrays import ArrayFile, save
 from storage.checkpoints import MEMORY_KIND
 from storage.loans import Loan, end_loans
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from replay_memory import ReplayMemory
 
 
 def memory_of(codec: str, rows: int = 60) -> ReplayMemory:

@@ -375,7 +375,8 @@ def test_any_damaged_byte_of_a_file_of_ours_is_refused_or_changes_nothing(tmp_pa
         try:
             weights_file.load(path, into)
         except WeightsError as error:
-            assert str(error).startswith(f"{path} is ") and len(str(error).splitlines()) == 1
+            assert str(error).startswith(f"{path} is ")
+            assert len(str(error).splitlines()) == 1
             refused += 1
         else:
             assert_same_weights(into, saved)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -37,6 +36,9 @@ from training.restoring import set_state, state_of
 from training.run import Run, assemble, make_evaluations
 from training.run_files import RunFiles
 from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UNKNOWN = "Adventure-v4"  # a game without published scores
 LIMITS = Limits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from itertools import islice
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,12 +13,16 @@ import pytest
 from preprocessing import make_environments
 from replay.batch import Batch
 from settings.config import Config
-from storage.episode_log import Episode
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import Step, random_play, real_play
 from training.prefetching import Prefetcher, make_prefetcher
 from training.run import assemble
-from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.episode_log import Episode
+    from training.trainer import Trainer
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])
 

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,7 +26,9 @@ from tests.helpers.parted_runs import go_on, interrupted
 from training.resuming import find_checkpoint
 from training.run import assemble, make_evaluations, train
 from training.run_files import RunFiles
-from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from training.trainer import Trainer
 
 # Short games, so that some end; small networks and few updates, so that it is quick.
 SMALL: dict[str, Any] = {

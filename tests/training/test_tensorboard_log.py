@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import resource
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,6 +23,9 @@ from tests.helpers.outcomes import assert_same
 from training.run import assemble, make_evaluations, make_tensorboard_log, train
 from training.run_files import RunFiles
 from training.tensorboard_log import TensorBoardLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Games of few steps, so that some end.
 SETTINGS: dict[str, Any] = {

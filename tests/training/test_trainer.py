@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ import pytest
 from agent import Agent, Update, make_agent
 from preprocessing import make_environments, state_shape
 from replay.batch import Batch
-from replay_memory import ReplayMemory
 from settings.config import Config, ConfigError
 from storage import weights as weights_file
 from storage.episode_log import Episode, LogError, read_log
@@ -25,6 +25,9 @@ from training.prefetching import Prefetcher, updates_in_a_call
 from training.restoring import state_of
 from training.run import assemble, train
 from training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from replay_memory import ReplayMemory
 
 SMALL = {
     "environment": "Breakout-v0",

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -28,6 +28,9 @@ from system.root import ROOT
 from tests.helpers.default_networks import default_network
 from tests.helpers.memories import a_memory
 from tests.helpers.terminals import shown_in_a_terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = ROOT / "dqn_atari.py"
 

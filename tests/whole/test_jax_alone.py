@@ -45,4 +45,5 @@ def test_a_run_and_its_resume_work_without_tensorflow(tmp_path: Path) -> None:
     evaluations = read_evaluations(tmp_path / "Breakout-v0_evaluations.csv")
     assert [each.step for each in evaluations] == [100, 200, 300]
     checkpoint, _ = newest(tmp_path / "Breakout-v0_checkpoint")
-    assert checkpoint and checkpoint.attributes["training"]["loss"] > 0
+    assert checkpoint
+    assert checkpoint.attributes["training"]["loss"] > 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import fields
-from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +15,9 @@ from settings.config import Config
 from settings.declaration import shown
 from storage.episode_log import read_log
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
