@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 def measure(config: Config, checkpoints: int, steps_between: int) -> None:
     """Prints what so many checkpoints take, with so many steps of training between two."""
-    training = assemble(config)
-    for _ in training.pretrain():
+    trainer = assemble(config)
+    for _ in trainer.pretrain():
         pass
-    turns = training.train()
-    run_on(training, turns, steps_between)
+    turns = trainer.train()
+    run_on(trainer, turns, steps_between)
     print("| checkpoint | stood still, s | in all, s | MiB | steps/s meanwhile | steps/s without |")
     print("| --- | --- | --- | --- | --- | --- |")
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, make_evaluations(config, training), log)
+        files = RunFiles(config, trainer, make_evaluations(config, trainer), log)
         for number in range(1, checkpoints + 1):
-            without = run_on(training, turns, steps_between)
-            stood_still, in_all, meanwhile = one_checkpoint(training, turns, files)
+            without = run_on(trainer, turns, steps_between)
+            stood_still, in_all, meanwhile = one_checkpoint(trainer, turns, files)
             size = sum(file.stat().st_size for file in config.checkpoint_path.rglob("*"))
             print(
                 f"| {number} | {stood_still:.3f} | {in_all:.1f} | {size / 2**20:.0f} "
@@ -49,33 +49,33 @@ def measure(config: Config, checkpoints: int, steps_between: int) -> None:
                 flush=True,
             )
         files.close()
-    training.close()
+    trainer.close()
     started = time.perf_counter()
     found, _ = newest(config.checkpoint_path)
     assemble(config, checkpoint=found).close()
     print(f"going on from the last takes {time.perf_counter() - started:.1f} s")
 
 
-def run_on(training: Trainer, turns: Iterator[object], steps: int) -> float:
+def run_on(trainer: Trainer, turns: Iterator[object], steps: int) -> float:
     """Trains for so many steps; returns the steps a second."""
-    end, first, started = training.step + steps, training.step, time.perf_counter()
-    while training.step < end:
+    end, first, started = trainer.step + steps, trainer.step, time.perf_counter()
+    while trainer.step < end:
         next(turns)
-    return (training.step - first) / (time.perf_counter() - started)
+    return (trainer.step - first) / (time.perf_counter() - started)
 
 
 def one_checkpoint(
-    training: Trainer, turns: Iterator[object], files: RunFiles
+    trainer: Trainer, turns: Iterator[object], files: RunFiles
 ) -> tuple[float, float, float]:
     """Returns for how long a checkpoint stops the loop, takes in all, and the steps a second."""
     started = time.perf_counter()
     files.start_checkpoint()
     stood_still = time.perf_counter() - started
-    first = training.step
+    first = trainer.step
     while files.is_writing():
         next(turns)
     in_all = time.perf_counter() - started
-    return stood_still, in_all, (training.step - first) / in_all
+    return stood_still, in_all, (trainer.step - first) / in_all
 
 
 def main() -> None:

@@ -36,14 +36,14 @@ def train_a_little(environment: str, steps: int, preset: str) -> str:
     if settings.get("count_by") == "games":
         settings |= {"games": 2, "steps": 100_000}  # it learns when a game is over
     config = Config(**settings)
-    training = assemble(config)
-    gathered = list(training.pretrain())
-    episodes = [episode for finished in training.train() for episode in finished]
-    training.close()
+    trainer = assemble(config)
+    gathered = list(trainer.pretrain())
+    episodes = [episode for finished in trainer.train() for episode in finished]
+    trainer.close()
     assert gathered[-1] == 80
-    assert training.loss > 0
-    assert math.isfinite(training.loss)
-    return f"{training.step} steps, {len(episodes)} episodes, loss {training.loss:.4f}"
+    assert trainer.loss > 0
+    assert math.isfinite(trainer.loss)
+    return f"{trainer.step} steps, {len(episodes)} episodes, loss {trainer.loss:.4f}"
 
 
 def main() -> int:

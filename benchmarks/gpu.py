@@ -182,10 +182,10 @@ def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed
         memory_on_device=place == "device",
         **SETTINGS[name],
     )
-    training = assemble(config)
-    for _ in training.pretrain():
+    trainer = assemble(config)
+    for _ in trainer.pretrain():
         pass
-    turns = training.train()
+    turns = trainer.train()
     for _ in itertools.islice(turns, WARM_UP):
         pass
 
@@ -194,7 +194,7 @@ def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed
         return envs
 
     measured = speed(turn, seconds)
-    training.close()
+    trainer.close()
     return measured
 
 

@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 WARM_UP = 1_200  # steps after each change, which are not timed: the window catches up meanwhile
 
 
-def speed(training: Trainer, turns: Iterator[object], view: LiveView | None, steps: int) -> float:
+def speed(trainer: Trainer, turns: Iterator[object], view: LiveView | None, steps: int) -> float:
     """Returns the steps per second of so many steps, after a warm-up."""
-    run_on(training, turns, view, WARM_UP)
+    run_on(trainer, turns, view, WARM_UP)
     started = time.perf_counter()
-    done = run_on(training, turns, view, steps)
+    done = run_on(trainer, turns, view, steps)
     return done / (time.perf_counter() - started)
 
 
-def run_on(training: Trainer, turns: Iterator[object], view: LiveView | None, steps: int) -> int:
+def run_on(trainer: Trainer, turns: Iterator[object], view: LiveView | None, steps: int) -> int:
     """Trains for so many steps or a few more; returns how many."""
-    first = training.step
-    while training.step < first + steps:
+    first = trainer.step
+    while trainer.step < first + steps:
         next(turns)
         if view:
-            view.update(lambda: training.environments.history(0))
-    return training.step - first
+            view.update(lambda: trainer.environments.history(0))
+    return trainer.step - first
 
 
 def main() -> None:
@@ -54,17 +54,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000, metavar="N", help="of each turn")
     options = parser.parse_args()
     config = Config(environment=options.environment, memory_size=100_000, seed=1, render=True)
-    training = assemble(config)
-    for _ in training.pretrain():
+    trainer = assemble(config)
+    for _ in trainer.pretrain():
         pass
-    turns = training.train()
-    run_on(training, turns, None, 2_000)
+    turns = trainer.train()
+    run_on(trainer, turns, None, 2_000)
     ratios = []
     for number in range(1, options.rounds + 1):
-        without = speed(training, turns, None, options.steps)
+        without = speed(trainer, turns, None, options.steps)
         try:
             with LiveView(config) as view:
-                watched = speed(training, turns, view, options.steps)
+                watched = speed(trainer, turns, view, options.steps)
         except OneLineError as error:
             sys.exit(str(error))
         ratios.append(watched / without)
@@ -73,7 +73,7 @@ def main() -> None:
             f"ratio {ratios[-1]:.2f}",
             flush=True,
         )
-    training.close()
+    trainer.close()
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
     print(f"ratio: lowest {low:.2f}, median {middle:.2f}, highest {high:.2f}")
 

@@ -199,9 +199,9 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
             seed=1,
             frame_codec=codec,
         )
-        training = assemble(config)
-        fill(training.memory, recorded(file))
-        runs.append(training.train())
+        trainer = assemble(config)
+        fill(trainer.memory, recorded(file))
+        runs.append(trainer.train())
     steps_of_all = 10
     taken = np.array(
         [

@@ -30,15 +30,15 @@ MEMORY, FIRST_UPDATE, EPSILON = 100_000, 5_000, 0.1
 
 def steps_of(config: Config) -> Iterator[int]:
     """Trains and logs as a run does; yields the steps done."""
-    training = assemble(config)
-    tensorboard = make_tensorboard_log(config, training)
+    trainer = assemble(config)
+    tensorboard = make_tensorboard_log(config, trainer)
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, make_evaluations(config, training), log, tensorboard)
-        for _ in training.pretrain():
+        files = RunFiles(config, trainer, make_evaluations(config, trainer), log, tensorboard)
+        for _ in trainer.pretrain():
             pass
-        for episodes in training.train():
+        for episodes in trainer.train():
             files.log(episodes)
-            yield training.step
+            yield trainer.step
 
 
 def speed(run: Iterator[int], steps: int) -> float:

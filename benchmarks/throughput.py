@@ -82,16 +82,16 @@ def ours(steps: int, **settings: object) -> float:
         "seed": 1,
     }
     config = Config(**{**common, **settings})  # type: ignore[arg-type]
-    training = assemble(config)
-    for _ in training.pretrain():
+    trainer = assemble(config)
+    for _ in trainer.pretrain():
         pass
     started, from_step = 0.0, 0
-    for _ in training.train():
-        if not started and training.step >= WARM_UP:
-            started, from_step = time.perf_counter(), training.step
-        if training.step >= WARM_UP + steps:
+    for _ in trainer.train():
+        if not started and trainer.step >= WARM_UP:
+            started, from_step = time.perf_counter(), trainer.step
+        if trainer.step >= WARM_UP + steps:
             break
-    return (training.step - from_step) / (time.perf_counter() - started)
+    return (trainer.step - from_step) / (time.perf_counter() - started)
 
 
 def shared_otherwise(

@@ -149,11 +149,11 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     }
 
 
-def timed(training: Any) -> dict[str, float]:
+def timed(trainer: Any) -> dict[str, float]:
     """Puts a clock around each part of the loop; returns the seconds so far, by part."""
     seconds = dict.fromkeys(PARTS, 0.0)
     for part, (name, method) in PARTS.items():
-        owner = training if name is None else getattr(training, name)
+        owner = trainer if name is None else getattr(trainer, name)
         original = getattr(owner, method)
 
         def clocked(*given: Any, _part: str = part, _call: Any = original, **named: Any) -> Any:
@@ -168,28 +168,28 @@ def timed(training: Any) -> dict[str, float]:
 
 def print_loop(config: Config, peak_speed: float) -> None:
     """Prints what each part of the loop takes of a step, and what some would take alone."""
-    training = assemble(config)
-    for _ in training.pretrain():
+    trainer = assemble(config)
+    for _ in trainer.pretrain():
         pass
-    seconds = timed(training)
+    seconds = timed(trainer)
     started, first = 0.0, 0
-    for _ in training.train():
-        if not started and training.step >= WARM_UP:
-            started, first = time.perf_counter(), training.step
+    for _ in trainer.train():
+        if not started and trainer.step >= WARM_UP:
+            started, first = time.perf_counter(), trainer.step
             seconds.update(dict.fromkeys(seconds, 0.0))
-    whole, steps = time.perf_counter() - started, training.step - first
+    whole, steps = time.perf_counter() - started, trainer.step - first
     seconds["the rest, Python's"] = whole - sum(seconds.values())
     print(f"\n{steps / whole:.0f} steps/s, {config.envs} environments\n")
     print("| part | ms a step | share |\n| --- | --- | --- |")
     for part, taken in seconds.items():
         print(f"| {part} | {1e3 * taken / steps:.3f} | {taken / whole:.1%} |")
-    rng, environments = np.random.default_rng(1), training.environments
-    every, _ = multiplications(training.agent.online)
-    states = training.stack.states
+    rng, environments = np.random.default_rng(1), trainer.environments
+    every, _ = multiplications(trainer.agent.online)
+    states = trainer.stack.states
     alone = {
         f"actions of {config.envs} environments": (
             2 * len(states) * every / peak_speed,
-            best_time(lambda: training.agent.act(states, 0.0)),
+            best_time(lambda: trainer.agent.act(states, 0.0)),
         ),
         f"a step of {config.envs} emulators": (
             None,
@@ -197,10 +197,10 @@ def print_loop(config: Config, peak_speed: float) -> None:
         ),
         "a batch, drawn and unpacked": (
             None,
-            best_time(lambda: training.memory.sample(config.batch_size, rng)),
+            best_time(lambda: trainer.memory.sample(config.batch_size, rng)),
         ),
     }
-    training.close()
+    trainer.close()
     print_limits(alone)
 
 

@@ -33,7 +33,7 @@ MOST_AVERAGED = 50  # episodes in a point of a plot
 
 def introduction(
     config: Config,
-    training: Trainer,
+    trainer: Trainer,
     origins: Mapping[str, str],
     checkpoint: Checkpoint | None,
     stream: TextIO,
@@ -42,14 +42,14 @@ def introduction(
 
     Args:
         config: the settings.
-        training: the run, ready.
+        trainer: the run, ready.
         origins: where settings that are no defaults came from, by their names.
         checkpoint: what the run goes on from.
         stream: where it will be printed.
     """
     look = partial(painted, stream=stream)
     devices = ", ".join(keras.distribution.list_devices())
-    memory = training.memory
+    memory = trainer.memory
     frames = memory.device_frames
     on_device = f", and {mebibytes(frames.nbytes)} of frames on the device" if frames else ""
     lines = [
@@ -61,16 +61,16 @@ def introduction(
     if not config.replay_checkpoint:
         lines.append(
             "checkpoints leave out the replay memory: a run that goes on from one gathers "
-            f"{training.pretrain_steps:,} transitions anew, and takes another course than this one"
+            f"{trainer.pretrain_steps:,} transitions anew, and takes another course than this one"
         )
     if view := LiveView.instructions():
         lines.append(view)
-    if training.step:
+    if trainer.step:
         lines.append(
-            f"going on after step {training.step:,} and {training.episodes.number:,} episodes"
+            f"going on after step {trainer.step:,} and {trainer.episodes.number:,} episodes"
         )
     if checkpoint:
-        lost = f" but {' and '.join(training.lost)}" if training.lost else ""
+        lost = f" but {' and '.join(trainer.lost)}" if trainer.lost else ""
         lines.append(f"restored from {checkpoint.path}: the whole run{lost}")
     settings = describe(
         config,
@@ -90,14 +90,14 @@ def _cores(config: Config) -> str:
     )
 
 
-def summary(config: Config, training: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
+def summary(config: Config, trainer: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
     """Returns what a run ends with: its results, its files, and what to do next."""
     sections = {
-        f"{config.environment}, {'done' if training.is_over else 'stopped'}": _results(
-            config, training, evaluations
+        f"{config.environment}, {'done' if trainer.is_over else 'stopped'}": _results(
+            config, trainer, evaluations
         ),
         "files": _files(config),
-        "next": _commands(config, training),
+        "next": _commands(config, trainer),
     }
     lines = []
     for heading, rows in sections.items():
@@ -106,17 +106,17 @@ def summary(config: Config, training: Trainer, evaluations: Evaluations, stream:
     return "\n".join(lines)
 
 
-def _results(config: Config, training: Trainer, evaluations: Evaluations) -> dict[str, str]:
+def _results(config: Config, trainer: Trainer, evaluations: Evaluations) -> dict[str, str]:
     """Returns the results of a run, by names."""
     rows = {
-        "steps": f"{training.step:,} of {config.steps:,}",
-        "episodes": f"{training.episodes.number:,}",
-        "time": duration(training.seconds),
+        "steps": f"{trainer.step:,} of {config.steps:,}",
+        "episodes": f"{trainer.episodes.number:,}",
+        "time": duration(trainer.seconds),
     }
-    if training.episodes.scores:
-        games = len(training.episodes.scores)
+    if trainer.episodes.scores:
+        games = len(trainer.episodes.scores)
         last = "the last game" if games == 1 else f"the last {games:,} games"
-        rows["mean score"] = f"{np.mean(training.episodes.scores):,.1f} in {last}"
+        rows["mean score"] = f"{np.mean(trainer.episodes.scores):,.1f} in {last}"
     published = published_scores(config.environment)
     if best := evaluations.best:
         rows["best evaluation"] = f"{best.mean:,.1f} at step {best.step:,}"
@@ -151,15 +151,15 @@ def _files(config: Config) -> dict[str, str]:
     return {what: str(path) for what, path in paths.items() if path.exists()}
 
 
-def _commands(config: Config, training: Trainer) -> dict[str, str]:
+def _commands(config: Config, trainer: Trainer) -> dict[str, str]:
     """Returns the commands that can follow a run, ready to be pasted, by what they are for."""
     game = ["-env", config.environment]
     best = config.best_weights_path if config.best_weights_path.exists() else config.weights_path
     chosen = [*game, "-c", best]
     more: list[object] = []
-    if training.step >= config.steps:
+    if trainer.step >= config.steps:
         more += ["--steps", 2 * config.steps]
-    if 0 < config.games <= training.episodes.number:
+    if 0 < config.games <= trainer.episodes.number:
         more += ["--games", 2 * config.games]
     watched = ["-r"] if {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys() else []
     commands = {
@@ -171,8 +171,8 @@ def _commands(config: Config, training: Trainer) -> dict[str, str]:
         ),
         "to evaluate it": command("dqn_atari.py", *chosen, "--evaluate"),
     }
-    if training.episodes.number:
-        average = min(MOST_AVERAGED, max(1, training.episodes.number // POINTS_OF_A_PLOT))
+    if trainer.episodes.number:
+        average = min(MOST_AVERAGED, max(1, trainer.episodes.number // POINTS_OF_A_PLOT))
         commands["to plot its log"] = command(
             "reward_visualizer.py", "-f", config.log_path, "-a", average, "--out", config.out
         )

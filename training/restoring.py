@@ -45,7 +45,7 @@ def state_of(trainer: Trainer) -> State:
     """
     of_episodes = trainer.episodes.get_state()
     numbers = {name.replace("_", " "): getattr(trainer, name) for name in NUMBERS}
-    training = {
+    progress = {
         **numbers,
         **of_episodes.attributes,
         "explored from": trainer.epsilon_schedule.first_step,
@@ -54,7 +54,7 @@ def state_of(trainer: Trainer) -> State:
         "diagnosis": trainer.diagnosis.get_state(),
     }
     arrays = prefixed("training", {**of_episodes.arrays, "states": trainer.stack.states.copy()})
-    attributes = {"training": training, "batches": trainer.batches.get_state()}
+    attributes = {"training": progress, "batches": trainer.batches.get_state()}
     for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
         attributes[name], of_part = part.get_state()
         arrays |= prefixed(name, of_part)

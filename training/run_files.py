@@ -40,13 +40,13 @@ class RunFiles:
     def __init__(
         self,
         config: Config,
-        training: Trainer,
+        trainer: Trainer,
         evaluations: Evaluations,
         log: RewardLog,
         tensorboard: TensorBoardLog | None = None,
     ):
         """Takes what is written: the run with its evaluations; and the logs, open."""
-        self._config, self._training, self._log = config, training, log
+        self._config, self._trainer, self._log = config, trainer, log
         self._evaluations, self._tensorboard = evaluations, tensorboard
         self._interval = 60 * config.checkpoint_every
         self._next_checkpoint = time.monotonic() + self._interval
@@ -61,8 +61,8 @@ class RunFiles:
         self._attempt("the log", self._write_log)
         if self._tensorboard:
             self._tensorboard.add_episodes(episodes)
-            if self._tensorboard.is_due(self._training.step):
-                self._tensorboard.add_means(self._training)
+            if self._tensorboard.is_due(self._trainer.step):
+                self._tensorboard.add_means(self._trainer)
                 self._write_tensorboard()
 
     def save_weights(self) -> None:
@@ -105,7 +105,7 @@ class RunFiles:
         except OSError as error:
             self._note_failure("the checkpoint", error)
             return
-        state = state_of(self._training)
+        state = state_of(self._trainer)
         run = {
             "run": self._config.run_id,
             "settings": saved_settings(self._config),
@@ -115,7 +115,7 @@ class RunFiles:
         }
         memory = None
         if self._config.replay_checkpoint:
-            memory = State(*self._training.memory.get_state())
+            memory = State(*self._trainer.memory.get_state())
         self._writer.start(State({**run, **state.attributes}, state.arrays), memory)
 
     def finish(self) -> None:
@@ -150,10 +150,10 @@ class RunFiles:
             del self._unlogged[0]
 
     def _write_weights(self) -> None:
-        self._training.agent.save_weights(self._config.weights_path, self._config.run_id)
+        self._trainer.agent.save_weights(self._config.weights_path, self._config.run_id)
 
     def _write_best_weights(self) -> None:
-        self._training.agent.save_weights(self._config.best_weights_path, self._config.run_id)
+        self._trainer.agent.save_weights(self._config.best_weights_path, self._config.run_id)
 
     def _write_evaluations(self) -> None:
         write_evaluations(self._config.evaluations_path, self._evaluations.all)
@@ -170,7 +170,7 @@ class RunFiles:
         most = int(VIDEO_SECONDS * rate)
         pictures = [*pictures_of(self._config, self._evaluations.first_game, most)]
         height, width, _ = pictures[0].shape
-        step = self._training.step
+        step = self._trainer.step
         try:
             gif = gif_of(pictures, rate)
         except VideoError as error:

@@ -103,20 +103,20 @@ class TensorBoardLog:
         """Returns whether the run has passed a multiple of `STEPS_BETWEEN` since the last means."""
         return step // STEPS_BETWEEN > self._last_step // STEPS_BETWEEN
 
-    def add_means(self, training: Trainer) -> None:
+    def add_means(self, trainer: Trainer) -> None:
         """Adds how the run does: means of the updates since the last ones, speeds, and the rest.
 
         Speeds are those of the run with all that it does beside learning, evaluations included.
         """
-        step = training.step
+        step = trainer.step
         count, *sums = self._sums
         if count:
             means = {name: total / count for name, total in zip(MEANS, sums, strict=True)}
             self._add_scalars("learning", means, step)
         self._sums[:] = 0
-        others = {"epsilon": training.epsilon, "dead_relus": training.dead_relus}
+        others = {"epsilon": trainer.epsilon, "dead_relus": trainer.dead_relus}
         self._add_scalars("learning", others, step)
-        memory = training.memory
+        memory = trainer.memory
         self._add_scalars("memory", {"filled": len(memory) / memory.capacity}, step)
         started, first_step, first_update = self._clock
         self._clock = (time.monotonic(), step, self._updates)

@@ -147,8 +147,8 @@ def test_a_run_goes_on_to_more_minutes_less_those_of_its_checkpoint(
     (out / "run.json").write_text(json.dumps({**written, "done": {"minutes": 60}}))
     saved = out / "Breakout-v0_checkpoint" / "000001" / "run"
     saved.parent.mkdir(parents=True)
-    training = {"step": 9, "seconds": 3_600.0}
-    attributes = {"training": training, "version": VERSION, "memory saved": False}
+    progress = {"step": 9, "seconds": 3_600.0}
+    attributes = {"training": progress, "version": VERSION, "memory saved": False}
     save(saved, RUN_KIND, attributes, {})
     assert recipes.main(command(tmp_path, "--minutes", "60")) == 0
     assert not (out / "output.txt").exists()

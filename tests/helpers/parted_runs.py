@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 def interrupted(config: Config, steps: int, gathered: int = 10**9) -> None:
     """Runs until so many steps, writes a checkpoint, and goes on a while, as before a crash."""
-    training = assemble(config)
+    trainer = assemble(config)
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, make_evaluations(config, training), log)
-        for count in training.pretrain():
+        files = RunFiles(config, trainer, make_evaluations(config, trainer), log)
+        for count in trainer.pretrain():
             if count >= gathered:
                 break
         else:
-            for episodes in training.train():
+            for episodes in trainer.train():
                 files.log(episodes)
-                if training.step >= steps:
+                if trainer.step >= steps:
                     break
         files.finish()
         # What a killed run leaves beyond its last checkpoint.
         if gathered == 10**9:
-            for episodes in training.train():
+            for episodes in trainer.train():
                 files.log(episodes)
-                if training.step >= steps + 400:
+                if trainer.step >= steps + 400:
                     break
             files.save_weights()
         files.close()
-    training.close()
+    trainer.close()
 
 
 def go_on(config: Config) -> int:

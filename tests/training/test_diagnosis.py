@@ -182,16 +182,16 @@ def lines_of(learning_rate: float) -> list[str]:
     environments, shape = FallingBall(config.envs, rngs[0]), (*FallingBall.frame_shape[:2], 4)
     agent = make_agent(config, shape, 3, rngs[1])
     batches = make_prefetcher(config, shape, rngs[2])
-    training = Trainer(config, environments, agent, batches)
+    trainer = Trainer(config, environments, agent, batches)
     # All 16 games end together, every 128 steps.
     limits = Limits(step=4_000, spread=0.0, dead=1.0)
-    training.diagnosis = Diagnosis(config, limits)
-    for _ in training.pretrain():
+    trainer.diagnosis = Diagnosis(config, limits)
+    for _ in trainer.pretrain():
         pass
     lines = []
-    for _ in training.train():
-        lines += training.diagnosis.news(training.step, training.phase == "exploring")
-    training.close()
+    for _ in trainer.train():
+        lines += trainer.diagnosis.news(trainer.step, trainer.phase == "exploring")
+    trainer.close()
     return lines
 
 
@@ -217,18 +217,18 @@ def test_a_run_says_it_on_the_terminal_once(
         progress=False,
         out=str(tmp_path),
     )
-    training = assemble(config)
+    trainer = assemble(config)
     # With so few updates, all states have the values of the first weights, or nearly so.
-    training.diagnosis = Diagnosis(config, Limits(step=800, games=2, spread=1.0))
-    evaluations = make_evaluations(config, training)
+    trainer.diagnosis = Diagnosis(config, Limits(step=800, games=2, spread=1.0))
+    evaluations = make_evaluations(config, trainer)
     with RewardLog(config.log_path) as log, StopSignals() as stop, LiveView(config) as view:
-        files = RunFiles(config, training, evaluations, log)
-        Run(config, training, evaluations, files, stop, view).to_its_end()
-    training.close()
+        files = RunFiles(config, trainer, evaluations, log)
+        Run(config, trainer, evaluations, files, stop, view).to_its_end()
+    trainer.close()
     output = " ".join(capsys.readouterr().out.split())
     assert output.count("the network gives all states nearly the same values") == 1
     again = assemble(config)
-    set_state(again, state_of(training))
+    set_state(again, state_of(trainer))
     again.close()
-    assert again.diagnosis.get_state() == training.diagnosis.get_state()
-    assert again.dead_relus == training.dead_relus is not None
+    assert again.diagnosis.get_state() == trainer.diagnosis.get_state()
+    assert again.dead_relus == trainer.dead_relus is not None

@@ -74,11 +74,11 @@ def test_a_run_is_evaluated_every_so_many_steps(run: Config) -> None:
 
 def test_the_evaluations_of_a_run_are_of_games_of_their_own(run: Config) -> None:
     """Were all played from the same seeds, a lucky seed would look like a good agent."""
-    training = assemble(replace(run, out="."))
-    evaluations = Evaluations(run, training.agent, 0)
+    trainer = assemble(replace(run, out="."))
+    evaluations = Evaluations(run, trainer.agent, 0)
     for step in (240, 480, 480):
         assert evaluations.evaluate(step, 0.0, lambda: False)
-    training.close()
+    trainer.close()
     first, second, again = evaluations.all
     assert second == again
     assert (first.mean, first.length) != (second.mean, second.length)
@@ -108,21 +108,21 @@ def test_an_evaluation_that_was_cut_short_is_made_when_the_run_goes_on(
     run: Config, tmp_path: Path
 ) -> None:
     parted = replace(run, out=str(tmp_path))
-    training = assemble(parted)
-    evaluations = make_evaluations(parted, training)
+    trainer = assemble(parted)
+    evaluations = make_evaluations(parted, trainer)
     with RewardLog(parted.log_path) as log:
-        files = RunFiles(parted, training, evaluations, log)
-        for _ in training.pretrain():
+        files = RunFiles(parted, trainer, evaluations, log)
+        for _ in trainer.pretrain():
             pass
-        for episodes in training.train():
+        for episodes in trainer.train():
             files.log(episodes)
-            if training.step == 240:
+            if trainer.step == 240:
                 break
         stopped = iter([False] * 20 + [True])
         assert not evaluations.evaluate(240, 1.0, lambda: next(stopped))
         files.finish()
         files.close()
-    training.close()
+    trainer.close()
     assert not parted.evaluations_path.exists()
     assert main(["-c", str(parted.weights_path), "--out", str(tmp_path), "--no-progress"]) == 0
     assert but_seconds(parted.evaluations_path) == but_seconds(run.evaluations_path)
@@ -160,10 +160,10 @@ def test_files_of_an_earlier_run_are_renamed(run: Config, tmp_path: Path) -> Non
 
 
 def test_the_first_game_of_an_evaluation_can_be_played_again(run: Config) -> None:
-    training = assemble(run)
-    evaluations = make_evaluations(run, training)
+    trainer = assemble(run)
+    evaluations = make_evaluations(run, trainer)
     assert evaluations.evaluate(240, 1.0, lambda: False)
-    training.close()
+    trainer.close()
     first = evaluations.first_game
     assert first
     seen = [*pictures_of(run, first, 10_000)]

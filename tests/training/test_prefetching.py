@@ -309,24 +309,22 @@ def trained(in_background: bool, exponent: float) -> tuple[Trainer, list[Episode
         priority_exponent=exponent,
         seed=11,
     )
-    training = assemble(config)
+    trainer = assemble(config)
     if not in_background:
-        training.batches.close()
-        rng = training.batches._rng
-        training.batches = Prefetcher(
-            training.memory, config.batch_size, rng, 8, in_background=False
-        )
-        training.environments.close()
+        trainer.batches.close()
+        rng = trainer.batches._rng
+        trainer.batches = Prefetcher(trainer.memory, config.batch_size, rng, 8, in_background=False)
+        trainer.environments.close()
         seed = np.random.SeedSequence(config.seed).spawn(3)[0]
         # Emulators that do nothing before they are waited for.
-        training.environments = make_environments(
+        trainer.environments = make_environments(
             config, config.envs, np.random.default_rng(seed), shown=True
         )
-    for _ in training.pretrain():
+    for _ in trainer.pretrain():
         pass
-    episodes = [episode for finished in training.train() for episode in finished]
-    training.close()
-    return training, [dataclasses.replace(episode, seconds=None) for episode in episodes]
+    episodes = [episode for finished in trainer.train() for episode in finished]
+    trainer.close()
+    return trainer, [dataclasses.replace(episode, seconds=None) for episode in episodes]
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.6])

@@ -101,19 +101,19 @@ def run_to(config: Config, step: int) -> Trainer:
     """Goes on to a step and leaves a checkpoint."""
     found, _ = newest(config.checkpoint_path)
     assert found
-    training = assemble(config, frozenset(), found)
+    trainer = assemble(config, frozenset(), found)
     assert cut_back(config.log_path, *found.attributes["log"]) is None
     with RewardLog(config.log_path) as log:
-        evaluations = make_evaluations(config, training, found)
-        files = RunFiles(config, training, evaluations, log)
-        for episodes in training.train():
+        evaluations = make_evaluations(config, trainer, found)
+        files = RunFiles(config, trainer, evaluations, log)
+        for episodes in trainer.train():
             files.log(episodes)
-            if training.step >= step:
+            if trainer.step >= step:
                 break
         files.finish()
         files.close()
-    training.close()
-    return training
+    trainer.close()
+    return trainer
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +187,9 @@ def test_what_cannot_change_within_a_run_is_refused_with_both_values(
 def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
     found = find_checkpoint(given(half))
     config, _ = make_config(given(half, learning_rate=0.0625), found)
-    training = assemble(config, frozenset({"learning_rate"}), found)
-    training.close()
-    assert float(training.agent._optimizer.learning_rate.numpy()) == 0.0625
+    trainer = assemble(config, frozenset({"learning_rate"}), found)
+    trainer.close()
+    assert float(trainer.agent._optimizer.learning_rate.numpy()) == 0.0625
 
 
 def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
@@ -197,13 +197,13 @@ def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
     config, _ = make_config(
         given(half, epsilon_start=0.5, epsilon_end=0.1, explore_steps=300), found
     )
-    training = assemble(config, frozenset({"epsilon_start", "epsilon_end", "explore_steps"}), found)
-    assert training.step == 1_200
-    epsilons = [(training.step, training.epsilon) for _ in training.train()]
-    training.close()
+    trainer = assemble(config, frozenset({"epsilon_start", "epsilon_end", "explore_steps"}), found)
+    assert trainer.step == 1_200
+    epsilons = [(trainer.step, trainer.epsilon) for _ in trainer.train()]
+    trainer.close()
     for step, epsilon in epsilons:
         assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 4 - 1_200) / 300))
-    assert not training.lost
+    assert not trainer.lost
 
 
 def test_the_flags_of_the_run_given_again_change_nothing(half: Path, whole_run: Path) -> None:
@@ -221,13 +221,13 @@ def test_the_flags_of_the_run_given_again_change_nothing(half: Path, whole_run: 
 def test_pretraining_that_is_asked_for_is_the_networks(half: Path) -> None:
     found = find_checkpoint(given(half))
     config, _ = make_config(given(half, pretrain_transitions=160), found)
-    training = assemble(config, frozenset({"pretrain_transitions"}), found)
-    before = len(training.memory)
-    assert training.pretrain_epsilon == 0
-    assert list(training.pretrain())[-1] == 160
-    assert len(training.memory) == before + 160
-    training.close()
-    assert training.lost == ["the games in progress, as pretraining begins with new ones"]
+    trainer = assemble(config, frozenset({"pretrain_transitions"}), found)
+    before = len(trainer.memory)
+    assert trainer.pretrain_epsilon == 0
+    assert list(trainer.pretrain())[-1] == 160
+    assert len(trainer.memory) == before + 160
+    trainer.close()
+    assert trainer.lost == ["the games in progress, as pretraining begins with new ones"]
 
 
 def test_a_memory_that_is_left_out_is_gathered_anew(
@@ -388,11 +388,11 @@ def test_games_that_the_emulators_play_in_another_way_are_given_up(half: Path) -
     save(folder / "run", "run", attributes, arrays)
     found = find_checkpoint(given(half))
     config, _ = make_config(given(half), found)
-    training = assemble(config, frozenset(), found)
-    assert training.lost == ["the games in progress, which these emulators play in another way"]
-    for _ in training.train():
+    trainer = assemble(config, frozenset(), found)
+    assert trainer.lost == ["the games in progress, which these emulators play in another way"]
+    for _ in trainer.train():
         pass
-    training.close()
+    trainer.close()
 
 
 def test_what_the_log_says_beyond_the_checkpoint_is_taken_back(half: Path, whole_run: Path) -> None:

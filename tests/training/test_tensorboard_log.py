@@ -139,33 +139,33 @@ def test_a_resumed_run_goes_on_with_the_curves_of_one_never_stopped(
 
 def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
     """Runs to step 1,048, with a checkpoint at 504; returns what the first 1,000 steps learnt."""
-    training = assemble(config)
-    tensorboard = make_tensorboard_log(config, training)
+    trainer = assemble(config)
+    tensorboard = make_tensorboard_log(config, trainer)
     assert tensorboard
-    note, updates = training.after_update, []
+    note, updates = trainer.after_update, []
 
     def note_and_keep(update: Update) -> None:
         note(update)
-        if training.step <= 1_000:
+        if trainer.step <= 1_000:
             values = update._asdict()
             updates.append({**values, "td_error": update.td_errors.mean()})
 
-    training.after_update = note_and_keep
+    trainer.after_update = note_and_keep
     with RewardLog(config.log_path) as log:
-        evaluations = make_evaluations(config, training)
-        files = RunFiles(config, training, evaluations, log, tensorboard)
-        for _ in training.pretrain():
+        evaluations = make_evaluations(config, trainer)
+        files = RunFiles(config, trainer, evaluations, log, tensorboard)
+        for _ in trainer.pretrain():
             pass
-        for episodes in training.train():
+        for episodes in trainer.train():
             files.log(episodes)
-            if training.step == 504:
+            if trainer.step == 504:
                 files.finish()
-            if training.step == 1_048:
+            if trainer.step == 1_048:
                 break
         files.save_weights()
         tensorboard.flush()
         files.close()
-    training.close()
+    trainer.close()
     return updates
 
 
@@ -201,17 +201,17 @@ def test_a_run_says_once_that_its_curves_cannot_be_written(
     run: Config, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = replace(run, out=str(tmp_path), eval_every=0)
-    training = assemble(config)
+    trainer = assemble(config)
     config.tensorboard_path.write_text("no folder")
     with RewardLog(config.log_path) as log:
-        files = RunFiles(config, training, make_evaluations(config, training), log,
-                         make_tensorboard_log(config, training))  # fmt: skip
-        for training.step in (1_000, 2_000):
+        files = RunFiles(config, trainer, make_evaluations(config, trainer), log,
+                         make_tensorboard_log(config, trainer))  # fmt: skip
+        for trainer.step in (1_000, 2_000):
             files.log([])
         with pytest.raises(OSError, match="cannot write the curves for TensorBoard"):
             files.finish()
         files.close()
-    training.close()
+    trainer.close()
     [warning] = capsys.readouterr().err.splitlines()
     assert "the curves for TensorBoard cannot be written (File exists): the run goes on" in warning
 

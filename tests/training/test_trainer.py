@@ -119,25 +119,25 @@ def parts(config: Config) -> tuple[Trainer, Recorder, ReplayMemory]:
     batches = Prefetcher(
         memory, config.batch_size, np.random.default_rng(2), updates_in_a_call(config)
     )
-    training = Trainer(config, environments, agent, batches)
-    return training, agent, memory
+    trainer = Trainer(config, environments, agent, batches)
+    return trainer, agent, memory
 
 
 def run_with(**changes: object) -> tuple:
     config = Config(**{**SMALL, **changes})
-    training, agent, memory = parts(config)
-    gathered = list(training.pretrain())
+    trainer, agent, memory = parts(config)
+    gathered = list(trainer.pretrain())
     pretrain_acts = agent.acts
-    episodes = [episode for finished in training.train() for episode in finished]
-    training.close()
-    return gathered, pretrain_acts, episodes, agent, memory, training
+    episodes = [episode for finished in trainer.train() for episode in finished]
+    trainer.close()
+    return gathered, pretrain_acts, episodes, agent, memory, trainer
 
 
 def test_updates_and_copies_keep_to_the_step_count() -> None:
-    *_, agent, _, training = run_with(
+    *_, agent, _, trainer = run_with(
         steps=400, train_every=10, target_update_period=100, pretrain_transitions=200
     )
-    assert training.step == 400
+    assert trainer.step == 400
     # 4 steps an act; 50 acts of pretraining; so multiples of 10 steps are passed at these acts.
     assert agent.updates == [50 + -(-10 * k // 4) for k in range(1, 41)]
     assert agent.copies == [50 + 25 * k for k in range(1, 5)]
@@ -150,7 +150,7 @@ def test_each_time_has_as_many_updates_as_asked() -> None:
 
 def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
     # The second no-op ends an episode here, so that there are enough of them.
-    *_, episodes, agent, _, training = run_with(
+    *_, episodes, agent, _, trainer = run_with(
         count_by="games",
         train_every=2,
         updates=3,
@@ -161,8 +161,8 @@ def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
         no_op_limit=1,
         steps=20_000,
     )
-    assert 12 <= training.episodes.number == len(episodes) < 16
-    assert training.step < 20_000
+    assert 12 <= trainer.episodes.number == len(episodes) < 16
+    assert trainer.step < 20_000
     assert len(agent.updates) == 3 * (len(episodes) // 2)
     assert len(agent.copies) == len(episodes) // 4
     # Epsilon is that of the games before.
@@ -174,11 +174,11 @@ def test_updates_copies_and_epsilon_can_be_counted_by_games() -> None:
 
 def test_phase_is_exploring_while_epsilon_falls() -> None:
     config = Config(**{**SMALL, "steps": 2_000})
-    training, *_ = parts(config)
+    trainer, *_ = parts(config)
     phases = {}
-    for _ in training.train():
-        phases[training.step] = training.phase
-    training.close()
+    for _ in trainer.train():
+        phases[trainer.step] = trainer.phase
+    trainer.close()
     assert {phase for step, phase in phases.items() if step < 1_000} == {"exploring"}
     assert {phase for step, phase in phases.items() if step >= 1_000} == {"training"}
 
@@ -200,9 +200,9 @@ def test_a_line_for_each_episode_tells_the_phase(
 
 
 def test_noise_takes_epsilons_place() -> None:
-    training = assemble(Config(**{**SMALL, "noisy": True, "steps": 40}))
-    epsilons = {training.epsilon for _ in training.train()}
-    training.close()
+    trainer = assemble(Config(**{**SMALL, "noisy": True, "steps": 40}))
+    epsilons = {trainer.epsilon for _ in trainer.train()}
+    trainer.close()
     assert epsilons == {0.0}
 
 
@@ -220,10 +220,10 @@ def test_no_update_before_the_memory_holds_a_batch() -> None:
 
 @pytest.mark.parametrize("pretrain", [0, 16])
 def test_learning_waits_until_there_is_something_to_draw(pretrain: int) -> None:
-    *_, agent, _, training = run_with(
+    *_, agent, _, trainer = run_with(
         envs=16, batch_size=16, pretrain_transitions=pretrain, steps=64, train_every=8
     )
-    assert training.step == 64
+    assert trainer.step == 64
     assert agent.updates
 
 
@@ -252,13 +252,13 @@ def test_pretraining_is_random_or_with_continue_greedy(
 def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
     """Every state of a batch is one that the agent acted on."""
     config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain_transitions": 100, **changes})
-    training, agent, _ = parts(config)
+    trainer, agent, _ = parts(config)
     seen = set()
 
     def watch() -> None:
-        seen.update(state.tobytes() for state in training.stack.states)
+        seen.update(state.tobytes() for state in trainer.stack.states)
 
-    for stage in (training.pretrain(), training.train()):
+    for stage in (trainer.pretrain(), trainer.train()):
         for _ in stage:
             watch()
     states = [s for b in agent.batches for s in b.s_tm1]
@@ -301,10 +301,10 @@ def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layo
     default_network(4, 0).save_weights(path)
     weights_file.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
-    training = assemble(config)
-    training.close()
+    trainer = assemble(config)
+    trainer.close()
     for ours, theirs in zip(
-        training.agent.online.get_weights(), expected.get_weights(), strict=True
+        trainer.agent.online.get_weights(), expected.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -425,14 +425,14 @@ def test_episode_sums_start_anew_after_each_episode() -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
-    training, agent, _ = parts(
+    trainer, agent, _ = parts(
         Config(**{**SMALL, "steps": 400, "pretrain_transitions": 100, "epsilon_end": 1.0})
     )
-    list(training.pretrain())
+    list(trainer.pretrain())
     agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
     with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
-        list(training.train())
-    training.close()
+        list(trainer.train())
+    trainer.close()
 
 
 def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run: Path) -> None:
@@ -449,11 +449,11 @@ def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run:
     assert (tmp_path / "Breakout-v0_weights.1.h5").read_bytes() == before
     assert not (tmp_path / "Breakout-v0_weights.h5").exists()
     assert not (tmp_path / "Breakout-v0_checkpoint").exists()
-    training = assemble(config)
-    for write in (lambda: training.agent.save_weights(path), lambda: state_of(training)):
+    trainer = assemble(config)
+    for write in (lambda: trainer.agent.save_weights(path), lambda: state_of(trainer)):
         with pytest.raises(FloatingPointError, match="weights that are not finite"):
             write()
-    training.close()
+    trainer.close()
 
 
 def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:

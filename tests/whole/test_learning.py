@@ -109,11 +109,11 @@ def learnt(flags: dict[str, Any], seed: int = 1) -> float:
     environments = FallingBall(config.envs, game_rng)
     agent = make_agent(config, state_shape(config), environments.num_actions, agent_rng)
     batches = make_prefetcher(config, state_shape(config), memory_rng)
-    training = Trainer(config, environments, agent, batches)
-    for stage in (training.pretrain(), training.train()):
+    trainer = Trainer(config, environments, agent, batches)
+    for stage in (trainer.pretrain(), trainer.train()):
         for _ in stage:
             pass
-    training.close()
+    trainer.close()
     return mean_score(agent, config)
 
 
