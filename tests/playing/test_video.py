@@ -143,7 +143,7 @@ def test_what_cannot_be_encoded_is_said_in_one_line(
 def test_without_pyav_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['av'] = None\n"
-        "from fractions import Fraction; from pathlib import Path; import video\n"
+        "from fractions import Fraction; from pathlib import Path; from playing import video\n"
         "try:\n"
         "    with video.gif_writer(Path(sys.argv[1]), Fraction(15)): pass\n"
         "except video.VideoError as error: print(error)"

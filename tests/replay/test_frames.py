@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from tests.helpers.frame_stores import (
     some_frames,
     state_of,
 )  # fmt: skip
+from tests.helpers.resident_memory import taken_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,11 +162,9 @@ def test_there_is_no_other_codec() -> None:
 
 @every_codec
 def test_a_large_store_takes_hardly_anything_before_it_is_filled(codec: str) -> None:
-    process = psutil.Process()
-    before = process.memory_info().rss
-    store = make_frame_store(codec, 12_500, 8, 84 * 84)
-    assert process.memory_info().rss - before < 8 << 20
-    assert store.nbytes < 1 << 20
+    store = f"make_frame_store({codec!r}, 12_500, 8, 84 * 84)"
+    assert taken_by("from replay.frames import make_frame_store", store) < 8 << 20
+    assert make_frame_store(codec, 12_500, 8, 84 * 84).nbytes < 1 << 20
 
 
 def test_a_million_frames_take_a_gigabyte_at_most() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from replay.room import most_bytes
 from replay.sampling import PrioritizedSampler, Sampler, UniformSampler
+from settings.config import Config
 from system.root import ROOT
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
@@ -115,6 +116,7 @@ ASK_FOR_MEMORIES = """
 import re, resource, sys
 import psutil
 from settings.config import Config
+from settings.config import Config
 from replay_memory import make_memory
 
 codec, exponent = sys.argv[1], float(sys.argv[2])
@@ -153,8 +155,9 @@ def test_the_largest_memory_that_an_error_gives_fits(codec: str, exponent: float
     assert 350 < int(spare[1]) <= 700 - 256 - 32
     assert f"--memory {largest * 102 // 100} can come to take " in a_bit_larger
     sampler = PrioritizedSampler if exponent else UniformSampler
-    taken = most_bytes(largest, 8, (84, 84, 4), codec, sampler)
-    assert fitting == f"{largest // 8 * 8} {taken}"
+    envs = Config().envs
+    taken = most_bytes(largest, envs, (84, 84, 4), codec, sampler)
+    assert fitting == f"{largest // envs * envs} {taken}"
 
 
 # Asks for a memory that is too large where 900 MiB are left, and for the largest that is said to
@@ -164,6 +167,7 @@ import resource
 import psutil
 from settings.config import Config
 from replay.device_frames import DeviceFrames
+from settings.config import Config
 from replay_memory import make_memory
 
 DeviceFrames(1, 1, (1, 1))  # what the device needs itself is there

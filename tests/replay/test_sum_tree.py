@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from replay.sum_tree import WIDTH, SumTree
-
-MEMORY = Path("/proc/self/statm")
+from tests.helpers.resident_memory import taken_by
 
 # One level, two, three and four; full and one leaf off.
 EDGES = [1] + [WIDTH**power + off for power in (1, 2, 3) for off in (-1, 0, 1)]
@@ -277,13 +275,6 @@ def test_the_sums_take_little_memory_beside_the_leaves():
     assert 8_000_000 <= SumTree(1_000_000).nbytes < 8_300_000
 
 
-@pytest.mark.skipif(not MEMORY.exists(), reason="the system does not say what memory is in use")
 def test_a_new_tree_takes_no_memory_yet():
-    def resident_pages() -> int:
-        return int(MEMORY.read_text().split()[1])
-
-    before = resident_pages()
-    tree = SumTree(20_000_000)
-    taken = (resident_pages() - before) * 4096
-    assert tree.nbytes > 160_000_000
-    assert taken < 10_000_000
+    assert SumTree(20_000_000).nbytes > 160_000_000
+    assert taken_by("from replay.sum_tree import SumTree", "SumTree(20_000_000)") < 10_000_000
