@@ -1,4 +1,4 @@
-"""What the runs of recipes came to, as Markdown tables and as a picture; see `recipes.py`.
+"""The results of runs of recipes, as Markdown tables and as a picture; see `recipes.py`.
 
 A score stands for so many games only where there have been so many. With several seeds a row of
 each recipe gives the median, then the lowest and the highest; a score that was never reached counts
@@ -134,7 +134,7 @@ class Column(NamedTuple):
 
 
 def columns_of_the_end(at: Sequence[int]) -> list[Column]:
-    """Returns the columns that tell what runs came to."""
+    """Returns the columns of results."""
     return [
         Column("steps", ",.0f", lambda result: result.steps),
         Column("updates", ",.0f", Result.updates),
@@ -153,7 +153,7 @@ def columns_of_the_end(at: Sequence[int]) -> list[Column]:
 
 
 def columns_of_passing(passes: Sequence[float]) -> list[Column]:
-    """Returns the columns that tell when runs came to scores, in minutes and in steps."""
+    """Returns the columns that tell when runs reached scores, in minutes and in steps."""
     columns = []
     for games in (FEW, MANY):
         for score in passes:

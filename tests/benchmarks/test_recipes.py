@@ -110,7 +110,7 @@ def test_an_interrupted_run_goes_on_and_ends_like_one_that_was_not(
     assert note(whole)["done"] == note(parted)["done"] == {"steps": STEPS}
     assert [len(note(folder)["parts"]) for folder in (whole, parted)] == [1, 2]
 
-    # What has finished is passed over.
+    # What has finished is not started again.
     capsys.readouterr()
     assert recipes.main(command(parted)) == 0
     assert capsys.readouterr().out == f"{run_folder(parted)}: finished before\n"

@@ -133,7 +133,7 @@ SCRIPT_STATES = np.random.default_rng(1).integers(0, 256, (6, 4, 84, 84), np.uin
 
 
 def script_network(channels: str = "channels_first") -> tf_keras.Model:
-    """Returns the network of the script that this program succeeds, as it makes it in Keras 2.
+    """Returns the network of the original script, as it makes it in Keras 2.
 
     Its convolutions have the channels first, which TensorFlow cannot run on a CPU. With
     "channels_last" they have them last, and are put first behind the convolutions, where the script

@@ -397,7 +397,7 @@ def test_settings_device_and_bytes_are_shown_first(
     [
         ("Pong-v4", {"network": "nature"}),
         ("ALE/MsPacman-v5", {"double": False, "envs": 1, "full_action_space": True}),
-        # As the script that this program succeeds, and as one that penalises dying.
+        # As the original script, and as one that penalises dying.
         ("Pong-v0", {"state_frames": "raw", "screen": "crop", "life_loss": "penalty"}),
         (
             "Venture-v0",

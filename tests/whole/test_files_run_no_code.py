@@ -1,4 +1,4 @@
-"""Files are read, and never run, whoever has made them."""
+"""Files are read and never run, whatever their source."""
 
 from __future__ import annotations
 
