@@ -43,7 +43,14 @@ class Update(NamedTuple):
 
 
 class Agent:
-    """Acts epsilon-greedily by the online network and learns from batches of transitions."""
+    """Acts epsilon-greedily by the online network and learns from batches of transitions.
+
+    Attributes:
+        online: the network that acts and is trained.
+        num_actions: A.
+        learner: both networks and their loss.
+        optimizer: makes the updates.
+    """
 
     def __init__(
         self,
@@ -78,11 +85,11 @@ class Agent:
         self.num_actions = num_actions
         self._rng = rng
         self._batch_size = batch_size
-        self._learner = Learner(self.online, self._target, algorithm, seed)
-        self._optimizer = optimizer
+        self.learner = Learner(self.online, self._target, algorithm, seed)
+        self.optimizer = optimizer
         # Makes its variables before the first update.
-        optimizer.build(self._learner.trainable_variables)
-        self._updates = compiled_updates(self._learner, optimizer)
+        optimizer.build(self.learner.trainable_variables)
+        self._updates = compiled_updates(self.learner, optimizer)
         self._greedy = Actor(self.online, algorithm.distribution, seed, noisy=False)
         self._explorer = self._greedy
         if options.noisy:
@@ -201,13 +208,13 @@ class Agent:
     @property
     def _variables(self) -> list[Any]:
         """Both networks, the optimiser and the generators of noise, as Keras variables."""
-        optimizer = self._optimizer
+        optimizer = self.optimizer
         return [
             *self.online.weights,
             *self._target.weights,
             # The learning rate is a setting, which may change when a run is resumed.
             *(v for v in optimizer.variables if v is not optimizer.learning_rate),
-            self._learner.random.state,
+            self.learner.random.state,
             self._explorer.random.state,
         ]
 

@@ -154,7 +154,7 @@ def stable_baselines3(steps: int) -> float:
 CONTENDERS: dict[str, Callable[[int], float]] = {
     "Stable-Baselines3, peers' setting": stable_baselines3,
     "ours, peers' setting": lambda steps: ours(steps, **PEERS),
-    "ours, peers' setting, 1 environment": lambda steps: ours(steps, envs=1, **PEERS),
+    "ours, peers' setting, 1 environment": lambda steps: ours(steps, **PEERS | {"envs": 1}),
     "ours, peers' setting, bfloat16": lambda steps: ours(
         steps, **{**PEERS, "precision": "bfloat16"}
     ),

@@ -70,12 +70,12 @@ def compiled(
 ) -> Variant:
     """Returns updates as `learning/compiled.py` makes them, but for what is given here."""
     agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
-    learner = learner_class(agent.online, agent._target, agent._learner.algorithm)
+    learner = learner_class(agent.online, agent.learner.target, agent.learner.algorithm)
     variables = learner.trainable_variables
     if optimizer:
         optimizer.build(variables)
     else:
-        optimizer = agent._optimizer
+        optimizer = agent.optimizer
 
     def update(batch: dict[str, Any]) -> dict[str, Any]:
         with tf.GradientTape() as tape:

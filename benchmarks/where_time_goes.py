@@ -38,14 +38,14 @@ TOGETHER = 1, 2, 4, 8  # updates in a call
 # The parts of a step: of the training loop, the object and the method that are timed.
 PARTS = {
     "choosing actions": ("agent", "act"),
-    "sending them to the emulators": ("_environments", "send"),
-    "waiting for batches": ("_batches", "take"),
+    "sending them to the emulators": ("environments", "send"),
+    "waiting for batches": ("batches", "take"),
     "updates": ("agent", "learn"),
     "copies to the target network": ("agent", "copy_to_target"),
-    "waiting for the emulators": ("_environments", "receive"),
-    "remembering": ("_batches", "append"),
-    "priorities": ("_batches", "update_priorities"),
-    "episodes for the log": (None, "_finish_episodes"),
+    "waiting for the emulators": ("environments", "receive"),
+    "remembering": ("batches", "append"),
+    "priorities": ("batches", "update_priorities"),
+    "episodes for the log": (None, "_count_episodes"),
 }
 
 
@@ -105,7 +105,7 @@ def update_flop(agent: Agent, config: Config) -> int:
 
 def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     """Returns the seconds of what an update is made of, each compiled alone."""
-    learner: Learner = agent._learner
+    learner: Learner = agent.learner
     fields = random_batch(config.batch_size).arrays
     del fields["indices"]
     batch = {name: tf.constant(array) for name, array in fields.items()}
@@ -129,7 +129,7 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
 
     @tf.function
     def optimise() -> None:
-        agent._optimizer.apply(slopes, learner.trainable_variables)
+        agent.optimizer.apply(slopes, learner.trainable_variables)
 
     calls: dict[str, Callable[[], object]] = {
         "target": target, "loss": loss, "gradients": gradients, "optimise": optimise,
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--network", default="nips")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--envs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", dest="batch_size", type=int, default=32)
     options = vars(parser.parse_args())
     efficiency = options.pop("efficiency")
     peaks = {precision: peak(precision) for precision in ("float32", "bfloat16")}

@@ -264,9 +264,9 @@ def test_a_batch_can_be_learnt_from_where_it_lies_or_copied() -> None:
 def test_averaging_moves_the_target_network_with_each_update() -> None:
     agent, batch = make_agent(target_averaging=0.25), two_rooms(np.random.default_rng(0))
     agent.learn(batch)
-    online, target = agent.online.get_weights(), agent._target.get_weights()
+    online, target = agent.online.get_weights(), agent.learner.target.get_weights()
     agent.learn(batch)
-    for before, aim, after in zip(target, online, agent._target.get_weights(), strict=True):
+    for before, aim, after in zip(target, online, agent.learner.target.get_weights(), strict=True):
         np.testing.assert_allclose(after, before + 0.25 * (aim - before), atol=1e-7)
 
 

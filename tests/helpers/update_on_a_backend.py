@@ -85,7 +85,7 @@ def joins(settings: dict[str, Any]) -> bool:
         )
         if keras.backend.backend() == "jax":
             # As on a GPU.
-            agent._updates = jax_updates(agent._learner, agent._optimizer, joined=True)
+            agent._updates = jax_updates(agent.learner, agent.optimizer, joined=True)
         made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 32, size)]
         found.append([np.hstack(update).tolist() for call in made for update in call])
         states.append({name: array.tolist() for name, array in agent.get_state()[1].items()})

@@ -189,7 +189,7 @@ def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
     config, _ = make_config(given(half, learning_rate=0.0625), found)
     trainer = assemble(config, frozenset({"learning_rate"}), found)
     trainer.close()
-    assert float(trainer.agent._optimizer.learning_rate.numpy()) == 0.0625
+    assert float(trainer.agent.optimizer.learning_rate.numpy()) == 0.0625
 
 
 def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:

@@ -250,7 +250,7 @@ def test_norm_is_that_of_all_gradients_before_they_are_shortened() -> None:
         config = Config(batch_size=8, gradient_clip=clip)
         agent = make_agent(config, (44, 44, 4), 4, np.random.default_rng(1))
         norms.append(agent.learn(a_batch(8, 0))[0].gradient_norm)
-        variables = agent._optimizer.variables
+        variables = agent.optimizer.variables
         kept = [np.asarray(each).ravel() for each in variables if each.name.endswith("_momentum")]
         used = 10 * float(np.linalg.norm(np.concatenate(kept)))
         assert used == pytest.approx(clip or norms[0], rel=1e-3)
