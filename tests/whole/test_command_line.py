@@ -361,15 +361,15 @@ def test_a_terminal_gets_a_progress_line(tmp_path: Path) -> None:
 
 
 def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path) -> None:
-    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress", "--seed", 1)
-    start(*arguments, "-st", 80, "-pre", 80, cwd=tmp_path).communicate()
+    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress", "--seed", 1, "--envs", 4)
+    start(*arguments, "-st", 40, "-pre", 64, cwd=tmp_path).communicate()
     process = start(
         *arguments, "--continue", "Breakout-v0_weights.h5", "--start", 0.1, "--end", 0.0,
-        "-pre", 400, "-st", 800, "--progress", cwd=tmp_path,
+        "-pre", 200, "-st", 800, "-b", 8, "--progress", cwd=tmp_path,
     )  # fmt: skip
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
-    assert "pretraining, the network decides: from step 0 to 400" in output
+    assert "pretraining, the network decides: from step 0 to 200" in output
     log = tmp_path / "Breakout-v0_log.txt"
     # With this seed some games end, if the machine reckons as ours.
     for episode in read_log(log).episodes if log.stat().st_size else []:
