@@ -74,8 +74,8 @@ def test_restored_environments_go_on_as_those_that_were_saved(
 ) -> None:
     old = make(kind, 0, shown=shown[0])
     rng = np.random.default_rng(1)
-    before = rng.integers(old.num_actions, size=(80, old.count))
-    after = rng.integers(old.num_actions, size=(120, old.count))
+    before = rng.integers(old.num_actions, size=(150, old.count))
+    after = rng.integers(old.num_actions, size=(150, old.count))
     old.reset()
     frames = play(old, before)[-1].frames
     numbers, arrays = old.get_state()
@@ -93,11 +93,11 @@ def test_restored_environments_go_on_as_those_that_were_saved(
 def test_games_end_in_what_is_compared() -> None:
     environments = make("lost lives and many ends", 0)
     environments.reset()
-    actions = np.random.default_rng(1).integers(environments.num_actions, size=(200, 4))
+    actions = np.random.default_rng(1).integers(environments.num_actions, size=(300, 4))
     steps = play(environments, actions)
     environments.close()
-    assert sum(step.ends.sum() for step in steps[:80]) > 1
-    assert sum(step.ends.sum() for step in steps[80:]) > 1
+    assert sum(step.ends.sum() for step in steps[:150]) > 1
+    assert sum(step.ends.sum() for step in steps[150:]) > 1
 
 
 @pytest.mark.parametrize("steps", [0, 1])

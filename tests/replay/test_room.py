@@ -62,7 +62,7 @@ def test_a_million_transitions_take_less_than_a_gibibyte() -> None:
     assert memory.max_nbytes == most
 
 
-# Fills a memory of 30,000 transitions once and a bit; prints by how many bytes the process grew.
+# Fills a memory of 60,000 transitions once and a bit; prints by how many bytes the process grew.
 FILL = """
 import gc, itertools, sys
 import numpy as np
@@ -84,8 +84,8 @@ gc.collect()
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # counts the most from here on
 before = most_resident()
-memory = a_memory(30_000, 8, (84, 84), 4, 3, 0.99, codec=codec, priority_exponent=0.6)
-for step in itertools.islice(itertools.cycle(play), 3_800):
+memory = a_memory(60_000, 8, (84, 84), 4, 3, 0.99, codec=codec, priority_exponent=0.6)
+for step in itertools.islice(itertools.cycle(play), 7_600):
     memory.append(*step)
 memory.sample(32, np.random.default_rng(0))
 print(len(memory), most_resident() - before, memory.max_nbytes)
@@ -104,9 +104,9 @@ def test_the_process_grows_by_no_more_than_was_said(game: str, codec: str) -> No
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     length, growth, most = map(int, done.stdout.split())
-    assert (length == 30_000) == (game != "noise")
+    assert (length == 60_000) == (game != "noise")
     assert growth < most
-    assert growth < 30_000 * 84 * 84 / 3
+    assert growth < 60_000 * 84 * 84 / 3
 
 
 # ---------------------------------------------------------------- what fits

@@ -208,7 +208,8 @@ def test_weights_that_cannot_be_used_end_in_one_line_and_status_1(
     if kind != "missing":
         weights.write_bytes(broken(kind, pong_weights.read_bytes()))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    arguments = ["-env", "Breakout-v0", "-c", str(weights), "--out", str(tmp_path)]
+    arguments = ["-env", "Breakout-v0", "--envs", "4", "-m", "2000"]
+    arguments += ["-c", str(weights), "--out", str(tmp_path)]
     status = main(arguments + [mode] * (mode != "train"))
     error = capsys.readouterr().err
     assert status == 1
