@@ -75,7 +75,7 @@ def test_restored_environments_go_on_as_those_that_were_saved(
     old = make(kind, 0, shown=shown[0])
     rng = np.random.default_rng(1)
     before = rng.integers(old.num_actions, size=(150, old.count))
-    after = rng.integers(old.num_actions, size=(250, old.count))
+    after = rng.integers(old.num_actions, size=(150, old.count))
     old.reset()
     frames = play(old, before)[-1].frames
     numbers, arrays = old.get_state()
@@ -93,7 +93,7 @@ def test_restored_environments_go_on_as_those_that_were_saved(
 def test_games_end_in_what_is_compared() -> None:
     environments = make("lost lives and many ends", 0)
     environments.reset()
-    actions = np.random.default_rng(1).integers(environments.num_actions, size=(400, 4))
+    actions = np.random.default_rng(1).integers(environments.num_actions, size=(300, 4))
     steps = play(environments, actions)
     environments.close()
     assert sum(step.ends.sum() for step in steps[:150]) > 1
@@ -116,10 +116,10 @@ def test_a_state_at_the_start_can_be_restored(steps: int) -> None:
 def test_games_that_began_far_apart_are_restored_together() -> None:
     old, new = make("sticky actions", 0), make("sticky actions", 1)
     old.reset()
-    frames = play_at_random(old, 1_500, 1)[-1].frames
+    frames = play_at_random(old, 1_000, 1)[-1].frames
     lengths = old.get_state()[1]["lengths"]
     assert lengths.max() - lengths.min() > 400
-    assert_new_ones_go_on_as(old, new, frames, 400)
+    assert_new_ones_go_on_as(old, new, frames, 300)
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -127,9 +127,9 @@ def test_environments_in_use_leave_their_own_games(shown: bool) -> None:
     old = make("lost lives and many ends", 0)
     new = make("lost lives and many ends", 1, shown=shown)
     new.reset()
-    play_at_random(new, 200, 3)
+    play_at_random(new, 100, 3)
     old.reset()
-    assert_new_ones_go_on_as(old, new, play_at_random(old, 150, 1)[-1].frames, 200)
+    assert_new_ones_go_on_as(old, new, play_at_random(old, 100, 1)[-1].frames, 100)
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -139,7 +139,7 @@ def test_some_episodes_may_just_have_begun(shown: bool) -> None:
     old.reset()
     step = next(s for s in (play_at_random(old, 1, n)[0] for n in range(1_000)) if s.ends.any())
     assert not step.ends.all()
-    assert_new_ones_go_on_as(old, new, step.frames, 200)
+    assert_new_ones_go_on_as(old, new, step.frames, 100)
 
 
 def test_a_state_is_a_copy() -> None:

@@ -41,7 +41,7 @@ TINY: dict[str, Any] = {
     "target_update_period": 160,
     "explore_steps": 1_000,
 }
-STEPS = 3_000
+STEPS = 1_600
 # The command line with one more recipe, as a process.
 DRIVER = f"""
 import sys

@@ -14,7 +14,7 @@ import numpy as np
 
 from preprocessing import Step
 
-COLUMNS, STEPS, PADDLE = 11, 8, 5  # the columns, the rows that a ball falls, the paddle's width
+COLUMNS, STEPS, PADDLE = 9, 6, 4  # the columns, the rows that a ball falls, the paddle's width
 CELL = 4  # pixels
 LEFT, STAY, RIGHT = range(3)
 BEST_SCORE = 1.0

@@ -75,17 +75,15 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def joins(settings: dict[str, Any]) -> bool:
     """Returns whether four updates made in one call are those made one by one, to the last bit."""
     batches = a_batch(32)
+    config = Config(network="nips", batch_size=8, **settings)
+    agent = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
+    if keras.backend.backend() == "jax":
+        # As on a GPU.
+        agent._updates = jax_updates(agent.learner, agent.optimizer, joined=True)
+    first_state = agent.get_state()
     states, found = [], []
     for size in (8, 32):
-        agent = make_agent(
-            Config(network="nips", batch_size=8, **settings),
-            (SIZE, SIZE, 4),
-            4,
-            np.random.default_rng(6),
-        )
-        if keras.backend.backend() == "jax":
-            # As on a GPU.
-            agent._updates = jax_updates(agent.learner, agent.optimizer, joined=True)
+        agent.set_state(first_state)
         made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 32, size)]
         found.append([np.hstack(update).tolist() for call in made for update in call])
         states.append({name: array.tolist() for name, array in agent.get_state()[1].items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -113,42 +114,59 @@ def test_the_process_grows_by_no_more_than_was_said(game: str, codec: str) -> No
 
 # Asks for memories where the process may come to take so much more; prints what comes of each.
 ASK_FOR_MEMORIES = """
-import re, resource, sys
+import json, resource
 import psutil
-from settings.config import Config
 from settings.config import Config
 from replay_memory import make_memory
 
-codec, exponent = sys.argv[1], float(sys.argv[2])
-most = psutil.Process().memory_info().vms + (700 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-def attempt(memory):
+def attempt(memory, codec, exponent):
     config = Config(memory_size=memory, frame_codec=codec, priority_exponent=exponent)
     try:
         made = make_memory(config, (84, 84, 4))
     except MemoryError as error:
-        print(error)
-        return int(str(error).rpartition(" ")[2])
-    print(made.capacity, made.max_nbytes)
-    sys.exit()
+        return str(error)
+    return f"{made.capacity} {made.max_nbytes}"
 
-for _ in range(5):  # the process itself may grow a little between two attempts
-    largest = attempt(10**9)
-    attempt(largest * 102 // 100)
-    attempt(largest)
+def largest_in(error):
+    return int(error.rpartition(" ")[2])
+
+def attempts(codec, exponent):
+    for _ in range(5):  # the process itself may grow a little between two attempts
+        said = [attempt(10**9, codec, exponent)]
+        largest = largest_in(said[0])
+        for memory in (largest * 102 // 100, largest):
+            said.append(attempt(memory, codec, exponent))
+        if "give at most" not in said[-1]:
+            break
+    return said
+
+answers = {}
+for codec in ("none", "lz4", "zstd"):
+    for exponent in (0.0, 0.6):
+        most = psutil.Process().memory_info().vms + (700 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        answers[f"{codec} {exponent}"] = attempts(codec, exponent)
+print(json.dumps(answers))
 """
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, list[str]]:
+    """Gives what comes of each memory, by codec and exponent, from one process for all."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_FOR_MEMORIES],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits what a process takes as Linux does")
 @pytest.mark.parametrize("exponent", [0.0, 0.6])
 @pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
-def test_the_largest_memory_that_an_error_gives_fits(codec: str, exponent: float) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ASK_FOR_MEMORIES, codec, str(exponent)],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    too_large, a_bit_larger, fitting = done.stdout.splitlines()[-3:]
+def test_the_largest_memory_that_an_error_gives_fits(
+    codec: str, exponent: float, answers: dict[str, list[str]]
+) -> None:
+    too_large, a_bit_larger, fitting = answers[f"{codec} {exponent}"]
     largest = int(too_large.rpartition("give at most --memory ")[2])
     # Networks, frameworks and batches need some of the 700 MiB as well.
     spare = re.search(r" has (\d+) MiB to spare: ", too_large)

@@ -33,6 +33,7 @@ SMALL = {
     "environment": "Breakout-v0",
     "envs": 4,
     "memory_size": 4_000,
+    "batch_size": 8,
     "pretrain_transitions": 200,
     "steps": 2_000,
     "train_every": 40,
@@ -251,7 +252,16 @@ def test_pretraining_is_random_or_with_continue_greedy(
 )
 def test_what_is_learnt_from_is_what_was_seen(changes: dict) -> None:
     """Every state of a batch is one that the agent acted on."""
-    config = Config(**{**SMALL, "steps": 400, "n_step": 1, "pretrain_transitions": 100, **changes})
+    config = Config(
+        **{
+            **SMALL,
+            "batch_size": 32,
+            "steps": 400,
+            "n_step": 1,
+            "pretrain_transitions": 100,
+            **changes,
+        }
+    )
     trainer, agent, _ = parts(config)
     seen = set()
 
@@ -274,7 +284,7 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
     before = log.read_text()
     last = read_log(log).episodes[-1]
     config = Config(
-        **{**SMALL, "steps": 4_000, "epsilon_start": 1.0, "epsilon_end": 0.9},
+        **{**SMALL, "steps": 3_000, "epsilon_start": 1.0, "epsilon_end": 0.9},
         continue_from=str(weights),
         out=str(tmp_path),
     )
@@ -316,7 +326,7 @@ def test_a_new_schedule_starts_where_the_run_goes_on(small_run: Path, tmp_path: 
     config = Config(
         **{
             **SMALL,
-            "steps": 4_000,
+            "steps": 3_000,
             "epsilon_start": 0.1,
             "epsilon_end": 0.0,
             "explore_steps": 100_000,
@@ -425,11 +435,12 @@ def test_episode_sums_start_anew_after_each_episode() -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
-    trainer, agent, _ = parts(
+    trainer = assemble(
         Config(**{**SMALL, "steps": 400, "pretrain_transitions": 100, "epsilon_end": 1.0})
     )
     list(trainer.pretrain())
-    agent.online.set_weights([np.full_like(w, np.nan) for w in agent.online.get_weights()])
+    online = trainer.agent.online
+    online.set_weights([np.full_like(w, np.nan) for w in online.get_weights()])
     with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
         list(trainer.train())
     trainer.close()

@@ -208,7 +208,8 @@ def test_weights_that_cannot_be_used_end_in_one_line_and_status_1(
     if kind != "missing":
         weights.write_bytes(broken(kind, pong_weights.read_bytes()))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    arguments = ["-env", "Breakout-v0", "-c", str(weights), "--out", str(tmp_path)]
+    arguments = ["-env", "Breakout-v0", "--envs", "4", "-m", "2000"]
+    arguments += ["-c", str(weights), "--out", str(tmp_path)]
     status = main(arguments + [mode] * (mode != "train"))
     error = capsys.readouterr().err
     assert status == 1
@@ -361,15 +362,15 @@ def test_a_terminal_gets_a_progress_line(tmp_path: Path) -> None:
 
 
 def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path) -> None:
-    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress", "--seed", 1)
-    start(*arguments, "-st", 80, "-pre", 80, cwd=tmp_path).communicate()
+    arguments = ("-env", "Breakout-v0", "-m", 2000, "--no-progress", "--seed", 1, "--envs", 4)
+    start(*arguments, "-st", 40, "-pre", 64, cwd=tmp_path).communicate()
     process = start(
         *arguments, "--continue", "Breakout-v0_weights.h5", "--start", 0.1, "--end", 0.0,
-        "-pre", 400, "-st", 800, "--progress", cwd=tmp_path,
+        "-pre", 200, "-st", 800, "-b", 8, "--progress", cwd=tmp_path,
     )  # fmt: skip
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
-    assert "pretraining, the network decides: from step 0 to 400" in output
+    assert "pretraining, the network decides: from step 0 to 200" in output
     log = tmp_path / "Breakout-v0_log.txt"
     # With this seed some games end, if the machine reckons as ours.
     for episode in read_log(log).episodes if log.stat().st_size else []:

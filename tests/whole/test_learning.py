@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
     "envs": 16,
     "memory_size": 8_000,
     "pretrain_transitions": 1_000,
-    "steps": 4_800,
+    "steps": 6_400,
     "batch_size": 32,
     "train_every": 8,
     "target_update_period": 400,
@@ -30,6 +30,9 @@ SETTINGS: dict[str, Any] = {
     "explore_steps": 2_400,
     "epsilon_end": 0.05,
 }
+
+LOOK_EVERY = 400  # steps
+ENOUGH = 0.9  # of the best score; random games have about 0
 
 # What is different from the defaults, by a name for the test: every option that no preset has.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -97,6 +100,8 @@ def mean_score(agent: Agent, config: Config, epsilon: float = 0.0, games: int = 
 def learnt(flags: dict[str, Any], seed: int = 1) -> float:
     """Trains as `train` does, on the falling ball; returns the mean score of greedy games.
 
+    It ends once nearly every ball is caught, which is looked at a few times.
+
     Args:
         flags: fields of `Config` that differ from `SETTINGS`.
         seed: of all random numbers.
@@ -110,21 +115,24 @@ def learnt(flags: dict[str, Any], seed: int = 1) -> float:
     agent = make_agent(config, state_shape(config), environments.num_actions, agent_rng)
     batches = make_prefetcher(config, state_shape(config), memory_rng)
     trainer = Trainer(config, environments, agent, batches)
-    for stage in (trainer.pretrain(), trainer.train()):
-        for _ in stage:
-            pass
+    for _ in trainer.pretrain():
+        pass
+    score = -BEST_SCORE
+    for _ in trainer.train():
+        if trainer.step % LOOK_EVERY == 0 and (score := mean_score(agent, config)) > ENOUGH:
+            break
     trainer.close()
-    return mean_score(agent, config)
+    return score
 
 
 @pytest.mark.parametrize("flags", OPTIONS.values(), ids=OPTIONS)
 def test_every_option_learns_to_catch_the_ball(flags: dict[str, Any]) -> None:
-    assert learnt(flags) > 0.9
+    assert learnt(flags) > ENOUGH
 
 
 @pytest.mark.parametrize("flags", PRESETS_OPTIONS.values(), ids=PRESETS_OPTIONS)
 def test_every_preset_learns_to_catch_the_ball(flags: dict[str, Any]) -> None:
-    assert learnt(flags) > 0.9
+    assert learnt(flags) > ENOUGH
 
 
 def test_random_actions_catch_about_half_the_balls() -> None:
