@@ -56,7 +56,14 @@ SETTINGS = {
     "envs": 4,
     "memory_size": 2000,
 }
-TINY = {**SETTINGS, "pretrain_transitions": 64, "eval_every": 40, "eval_episodes": 1}
+# Few long steps make a short game.
+TINY = {
+    **SETTINGS,
+    "frame_skip": 16,
+    "pretrain_transitions": 64,
+    "eval_every": 40,
+    "eval_episodes": 1,
+}
 
 
 def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
