@@ -50,7 +50,7 @@ class Trainer:
         self._config = config
         self.environments, self.agent, self.batches = environments, agent, batches
         self.memory = batches.memory
-        self.step = 0
+        self.step = self.gathered = 0
         self.episodes = EpisodeTracker(environments.action_names, environments.count)
         self.update_schedule = UpdateSchedule(config)
         self.epsilon_schedule = make_epsilon(config)
@@ -58,7 +58,6 @@ class Trainer:
         self.epsilon = self.epsilon_schedule(0)
         # Gathering stops when the memory is full.
         self.pretrain_steps = min(config.pretrain_transitions, self.memory.capacity)
-        self.gathered = 0
         # At random, or the network decides everything.
         self.pretrain_epsilon = 0.0 if config.continue_from else 1.0
         count, shape = environments.count, environments.frame_shape
