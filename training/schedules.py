@@ -31,6 +31,10 @@ class LinearSchedule:
         # Rounding must not take it beyond either.
         return min(max(value, min(self.start, self.end)), max(self.start, self.end))
 
+    def is_over(self, step: int) -> bool:
+        """Returns whether the value moves no more from this step, or game, on."""
+        return step >= self.first_step + self.steps
+
 
 @dataclass(frozen=True)
 class HorizonSchedule:

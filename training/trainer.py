@@ -29,15 +29,12 @@ class Trainer:
     """Trains an agent in environments. What reads the episodes writes, shows and stops.
 
     Attributes:
-        environments: what it steps.
-        agent: what acts and learns.
-        batches: what is drawn from the memory, and what changes it.
-        memory: the replay memory.
+        environments, agent: what it steps; what acts and learns.
+        batches, memory: what is drawn from the replay memory and changes it; the memory itself.
         step: of all environments together, from the start of the run.
         gathered: transitions, in pretraining.
         episodes: what is added up for the log.
-        epsilon: at this step.
-        loss: of the newest update.
+        epsilon, loss: at this step; of the newest update.
         dead_relus: their share, as it was measured last; None before.
         after_update: sees each update.
         lost: what a checkpoint could not bring back, and why.
@@ -120,8 +117,7 @@ class Trainer:
     @property
     def phase(self) -> str:
         """What the agent is doing: "exploring", while epsilon falls, or "training" after that."""
-        last = self.epsilon_schedule.first_step + self.epsilon_schedule.steps
-        return "exploring" if self.count < last else "training"
+        return "training" if self.epsilon_schedule.is_over(self.count) else "exploring"
 
     @property
     def seconds(self) -> float:
