@@ -28,7 +28,7 @@ from system.console import say_error
 from system.cores import share_cores
 from system.devices import chosen_precision
 from system.errors import OneLineError
-from system.quiet_imports import loading_libraries
+from system.quiet_imports import loading_libraries, set_tensorflow_variables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,12 +152,10 @@ def _run(
     checkpoint: Checkpoint | None,
 ) -> int:
     """Does what the settings, made of these arguments, ask for; returns the exit status."""
-    # TensorFlow greets on stderr as it is imported, where only errors are to be.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    set_tensorflow_variables()
     if config.cpu:
         # What TensorFlow and JAX look for on their way to a GPU.
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from atari.games import find_game
 
     check_has_weights(config, find_game(config.environment).name, arguments)

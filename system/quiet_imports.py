@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 NOT_NEEDED = "matplotlib"
 
 
+def set_tensorflow_variables() -> None:
+    """Sets what TensorFlow reads as it is loaded, where the user has not set it.
+
+    It keeps its greetings to itself, and computes with oneDNN's kernels.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 @contextmanager
 def loading_libraries() -> Iterator[None]:
     """Makes imports in this context quick and keeps them silent on stderr.

@@ -5,8 +5,9 @@ import os
 import hypothesis
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from system.quiet_imports import set_tensorflow_variables
+
+set_tensorflow_variables()
 # Two files run side by side, and threads that wait for one another would only be in the way.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -17,11 +18,15 @@ hypothesis.settings.load_profile("suite")
 
 # Files that take longest, so that none of them is begun last, when one core has nothing to do.
 LONG = [
-    "test_resume",
-    "test_preprocessing",
-    "test_command_line",
+    "test_resuming",
     "test_learning",
-    "test_training",
+    "test_command_line",
+    "test_trainer",
+    "test_preprocessing",
+    "test_agent",
+    "test_saved_environments",
+    "test_killed",
+    "test_room",
     "test_trained_agents",
 ]
 
