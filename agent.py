@@ -17,7 +17,7 @@ from learning.networks import NETWORKS, NetworkOptions, computing_in
 from learning.optimizers import OPTIMIZERS
 from settings.declaration import ConfigError
 from storage import weights
-from storage.checkpoints import State
+from storage.state import State
 from system.devices import has_bfloat16, has_gpu
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ the same with both kinds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,9 @@ from atari.emulators import SAME_SEED, Emulators, GymnasiumEmulators, VectorEmul
 from atari.games import Game, find_game
 from atari.histories import Histories, History
 from atari.screens import frame_shape
+from storage.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from settings.config import Config
 
 MAX_FRAMES = 108_000  # half an hour of play, after which a game is cut off
@@ -167,13 +166,15 @@ class AtariEnvironments:
             self.frames = self._start(ends, ends & (self._histories.ages >= self._seed_steps))
         return Step(self.frames, rewards, emulation.points, terminals, ends)
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Returns what all later steps depend on: attributes for JSON, and copies of arrays."""
-        _, arrays = self._histories.get_state()
-        arrays |= {name: array.copy() for name, array in self._arrays.items()}
-        return {"random generator": self._rng.bit_generator.state}, arrays
+    def get_state(self) -> State:
+        """Returns what all later steps depend on, with copies of arrays."""
+        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        of_histories = self._histories.get_state().arrays
+        return State(
+            {"random generator": self._rng.bit_generator.state}, {**of_histories, **arrays}
+        )
 
-    def set_state(self, state: tuple[Mapping[str, Any], Mapping[str, np.ndarray]]) -> None:
+    def set_state(self, state: State) -> None:
         """Takes what `get_state` returned, and plays the games again up to that point.
 
         `frames` are the newest frames then. They differ from those of the saved environments where
@@ -183,7 +184,7 @@ class AtariEnvironments:
         self._rng.bit_generator.state = attributes["random generator"]
         for name, array in self._arrays.items():
             array[:] = arrays[name]
-        self._histories.set_state(({}, arrays))
+        self._histories.set_state(State({}, arrays))
         self.frames = self._histories.replay(self._emulators).frames
 
     def history(self, index: int) -> History:
@@ -195,7 +196,8 @@ class AtariEnvironments:
 
         Only environments that are `shown` have it.
         """
-        return self._emulators.picture()  # type: ignore[attr-defined]
+        assert isinstance(self._emulators, GymnasiumEmulators)
+        return self._emulators.picture()
 
     @property
     def last_picture(self) -> np.ndarray | None:

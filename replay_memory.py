@@ -15,6 +15,7 @@ from replay.steps import Steps
 from storage.arrays import ArrayFile, ArrayFileError, save
 from storage.checkpoints import MEMORY_KIND
 from storage.loans import end_loans
+from storage.state import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,16 +246,15 @@ class ReplayMemory:
         time, stream = np.divmod(drawable[-1], self._streams)
         return int(time), int(self._steps.at(time, stream)["reach"])
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns all that it holds, as attributes and arrays for a file of `MEMORY_KIND`.
+    def get_state(self) -> State:
+        """Returns all that it holds, for a file of `MEMORY_KIND`.
 
         It can go on while that is written: the frames are lent, see `FrameStore.get_state`.
         """
-        numbers, arrays = self._states.frames.get_state()
-        arrays |= self._steps.get_state()
-        sampler_numbers, sampler_arrays = self._sampler.get_state()
-        attributes = {"memory": self._identity, "numbers": numbers | sampler_numbers}
-        return attributes, arrays | sampler_arrays
+        parts = [part.get_state() for part in (self._states.frames, self._steps, self._sampler)]
+        numbers = {name: value for part in parts for name, value in part.attributes.items()}
+        arrays = {name: array for part in parts for name, array in part.arrays.items()}
+        return State({"memory": self._identity, "numbers": numbers}, arrays)
 
     def save(self, path: Path) -> None:
         """Writes all that it holds, packed as it is, whole or not at all.
@@ -262,11 +262,11 @@ class ReplayMemory:
         Raises:
             OSError: the file cannot be written; one that was there stays.
         """
-        attributes, arrays = self.get_state()
+        state = self.get_state()
         try:
-            save(path, MEMORY_KIND, attributes, arrays)
+            save(path, MEMORY_KIND, *state)
         finally:
-            end_loans(arrays.values())
+            end_loans(state.arrays.values())
 
     def load(self, path: Path) -> None:
         """Takes what `save` wrote, to the last bit.
@@ -282,9 +282,9 @@ class ReplayMemory:
                 if theirs != ours:
                     raise ArrayFileError(f"{path} is of {name} {theirs}, this run of {ours}")
             numbers = file.attributes["numbers"]
-            self._states.frames.set_state(numbers, file)
-            self._steps.set_state(self._states.time, file)
-            self._sampler.set_state(numbers, file)
+            self._states.frames.load(numbers, file)
+            self._steps.load(self._states.time, file)
+            self._sampler.load(numbers, file)
         self._newest_drawable = None
 
     @property

@@ -6,14 +6,12 @@ and the same actions, and starts games at the same steps, is in the same state t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from atari.emulators import SAME_SEED, Emulation, Emulators
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from storage.state import State
 
 
 class History(NamedTuple):
@@ -80,21 +78,22 @@ class Histories:
         actions, starts = self._actions[:age, index], self._starts[: age + 1, index]
         return History(int(self._seeds[index]), actions.copy(), starts.copy())
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Returns all histories: no attributes, and copies of arrays."""
+    def get_state(self) -> State:
+        """Returns all histories: copies of arrays."""
         # What earlier seeds left in the rows above an age is left out: a resumed run does not have
         # it, and has to return the same.
         rows = np.arange(self._ages.max() + 1)[:, None]
-        return {}, {
+        arrays = {
             "seeds": self._seeds.copy(),
             "ages": self._ages.copy(),
             "actions": self._actions[: len(rows) - 1] * (rows[:-1] < self._ages),
             "starts": self._starts[: len(rows)] & (rows <= self._ages),
         }
+        return State({}, arrays)
 
-    def set_state(self, state: tuple[Mapping[str, Any], Mapping[str, np.ndarray]]) -> None:
+    def set_state(self, state: State) -> None:
         """Takes what `get_state` returned."""
-        _, arrays = state
+        arrays = state.arrays
         self._seeds[:] = arrays["seeds"]
         self._ages[:] = arrays["ages"]
         longest = int(self._ages.max())

@@ -124,13 +124,14 @@ def watching() -> Iterator[Callable[[], str]]:
         thread.join()
 
 
-def speed(work: Callable[[], int], seconds: float) -> Speed:
-    """Returns how fast something is that returns how much it did, done again and again."""
+def speed(work: Callable[[], object], amount: int, seconds: float) -> Speed:
+    """Returns how fast something is that does this amount each time, done again and again."""
     done = 0
     with watching() as busy:
         started = time.perf_counter()
         while (taken := time.perf_counter() - started) < seconds or not done:
-            done += work()
+            work()
+            done += amount
         return Speed(done / taken, busy())
 
 
@@ -161,7 +162,7 @@ def updates(
                 batch = random_batch(count * size, frames=frames if on_device else None)
                 learn = partial(agent.learn, batch)
                 learn()  # compiles it
-                row.append(speed(lambda learn=learn: len(learn()), seconds))  # type: ignore[misc]
+                row.append(speed(learn, count, seconds))
             rows.append(row)
     return rows
 
@@ -189,11 +190,7 @@ def loop(name: str, envs: int, place: str, memory: int, seconds: float) -> Speed
     for _ in itertools.islice(turns, WARM_UP):
         pass
 
-    def turn() -> int:
-        next(turns)
-        return envs
-
-    measured = speed(turn, seconds)
+    measured = speed(partial(next, turns), envs, seconds)
     trainer.close()
     return measured
 

@@ -24,6 +24,7 @@ from atari.games import find_game
 from settings.paths import LOG_ENDING
 from storage.episode_log import Episode, RewardLog
 from system.console import StopSignals
+from system.quiet_imports import hide_package
 
 FRAME_SKIP, FRAMES_IN_A_STATE = 4, 4
 MOST_STEPS = 10_000_000  # which exploration is a tenth of
@@ -68,7 +69,7 @@ def make_environment(environment: str, seed: int) -> Any:
 def train(environment: str, folder: Path, seed: int, steps: int, minutes: float) -> int:
     """Trains until so many steps, or for so long, or until a signal; returns the exit status."""
     # It looks for TensorBoard, and that for TensorFlow, which crashes beside PyTorch.
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    hide_package("tensorflow")
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
 

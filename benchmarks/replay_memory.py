@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,10 +205,7 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
         runs.append(trainer.train())
     steps_of_all = 10
     taken = np.array(
-        [
-            [sum(times(lambda run=run: next(run), steps_of_all)) for run in runs]  # type: ignore
-            for _ in range(turns + 5)
-        ]
+        [[sum(times(partial(next, run), steps_of_all)) for run in runs] for _ in range(turns + 5)]
     )[5:]  # the first ones compile
     ratios = np.quantile(taken[:, 1] / taken[:, 0], [0.25, 0.5, 0.75])
     return [*(1e3 * 8 * steps_of_all / np.median(taken, axis=0)), *ratios]

@@ -25,6 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from settings.presets import PLAIN
+from system.quiet_imports import hide_package
 from system.root import ROOT
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def ours(steps: int, **settings: object) -> float:
     from settings.config import Config
     from training.run import assemble
 
-    common = {
+    common: dict[str, Any] = {
         "environment": GAME,
         "memory_size": MEMORY,
         "pretrain_transitions": FIRST_UPDATE,
@@ -81,7 +82,7 @@ def ours(steps: int, **settings: object) -> float:
         "epsilon_end": EPSILON,
         "seed": 1,
     }
-    config = Config(**{**common, **settings})  # type: ignore[arg-type]
+    config = Config(**{**common, **settings})
     trainer = assemble(config)
     for _ in trainer.pretrain():
         pass
@@ -114,7 +115,7 @@ def shared_otherwise(
 def stable_baselines3(steps: int) -> float:
     """Returns the steps per second of Stable-Baselines3's loop at the peers' setting."""
     # It looks for TensorBoard, and that for TensorFlow, which crashes beside PyTorch.
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    hide_package("tensorflow")
     import ale_py
     import gymnasium
     from stable_baselines3 import DQN

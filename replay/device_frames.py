@@ -16,10 +16,13 @@ import numpy as np
 from keras import ops
 
 from storage.loans import Loan
+from storage.state import State
 from system.devices import has_gpu, is_jax
 from system.memory import mebibytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from storage.arrays import ArrayFile
 
 PIECE_BYTES = 4 << 20  # frames that are fetched at a time to be written
@@ -117,17 +120,17 @@ class DeviceFrames:
         with self._lock:
             out[:] = self._array.take(self.places(times, streams)).reshape(out.shape)
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_state(self) -> State:
         """Returns the time and the frames, the oldest first, which are fetched as they are read."""
         if not self.time:
-            return {"time": 0}, {}
+            return State({"time": 0}, {})
         pieces = _Pieces(self, self._times_in_piece)
         self._loan, self._lent_from = Loan(pieces, pieces.shape), self.oldest
-        return {"time": self.time}, {"frames": self._loan}
+        return State({"time": self.time}, {"frames": self._loan})
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
         """Takes what `get_state` returned."""
-        self.time = numbers["time"]
+        self.time = attributes["time"]
         if self.time:
             self.time = self.oldest
             for frames in file.rows("frames"):
@@ -150,7 +153,7 @@ class _Pieces(Sequence[np.ndarray]):
         """Returns how many pieces there are."""
         return -(-self.shape[0] // self._times_in_piece)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index: Any) -> Any:
         """Returns a piece, [times, streams, frame bytes] uint8."""
         if not 0 <= index < len(self):
             raise IndexError(index)

@@ -9,9 +9,12 @@ from replay.packing import CODECS
 from replay.plain_frames import PlainFrames
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from storage.arrays import ArrayFile
+    from storage.state import State
 
 NAMES = ("none", *CODECS)
 
@@ -42,15 +45,15 @@ class FrameStore(Protocol):
             out: [N, frame bytes] uint8, contiguous.
         """
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns what it holds: numbers by name, and arrays, or lists of equal ones, by name.
+    def get_state(self) -> State:
+        """Returns what it holds.
 
         Small arrays are copies. The large ones are lent, see `Loan`, so that they can be written
         while the store goes on. The caller has to end the loan.
         """
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
-        """Takes the numbers that `get_state` returned, and the arrays from a file."""
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
+        """Takes the attributes that `get_state` returned, and the arrays from a file."""
 
 
 def make_frame_store(codec: str, rows: int, streams: int, frame_bytes: int) -> FrameStore:

@@ -10,8 +10,11 @@ import numpy as np
 
 from replay.packing import CODECS
 from storage.loans import Loan
+from storage.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from storage.arrays import ArrayFile
 
 GROUP = 4  # frames of a stream that are packed together
@@ -109,7 +112,7 @@ class PackedFrames:
         """Bytes that it takes now."""
         used = len(self._chunks) - len(self._free)
         index = min(self.time // GROUP, len(self._starts)) * (self._streams * 12 + 1)
-        dictionaries = sum(4 * len(content) for content in self._codec.get_state().values())
+        dictionaries = sum(4 * len(content) for content in self._codec.dictionaries.values())
         return used * self._chunks.shape[1] + index + self._open.nbytes + dictionaries
 
     def append(self, frames: np.ndarray) -> None:
@@ -212,10 +215,10 @@ class PackedFrames:
             self._codec.learn([bytes(raw) for raw in self._groups(lesson)])
             self._usual_bytes = None
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_state(self) -> State:
         """Returns the chunks in use, the dictionaries and the open frames; see `FrameStore`."""
-        dictionaries = self._codec.get_state()
-        numbers = {
+        dictionaries = self._codec.dictionaries
+        attributes = {
             "time": self.time,
             "given up": self._given_up,
             "position": self._position,
@@ -236,20 +239,20 @@ class PackedFrames:
             self._loan = Loan(chunks)
             self._lent = {chunk: index for index, chunk in enumerate(full)}
             arrays["chunks"] = self._loan
-        return numbers, arrays
+        return State(attributes, arrays)
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
         """Takes what `get_state` returned."""
-        self.time = numbers["time"]
-        self._given_up = numbers["given up"]
-        self._position = numbers["position"]
-        self._filled = deque(numbers["filled"])
-        self._free = list(numbers["free"])
-        self._looked_at = numbers["looked at"]
-        self._packed_bytes = numbers["packed bytes"]
-        self._usual_bytes = numbers["usual bytes"]
-        contents = {n: file.read(f"dictionary {n}").tobytes() for n in numbers["dictionaries"]}
-        self._codec.set_state(contents)
+        self.time = attributes["time"]
+        self._given_up = attributes["given up"]
+        self._position = attributes["position"]
+        self._filled = deque(attributes["filled"])
+        self._free = list(attributes["free"])
+        self._looked_at = attributes["looked at"]
+        self._packed_bytes = attributes["packed bytes"]
+        self._usual_bytes = attributes["usual bytes"]
+        contents = {n: file.read(f"dictionary {n}").tobytes() for n in attributes["dictionaries"]}
+        self._codec.use(contents)
         for name, array in self._index.items():
             file.read_into(name, array)
         if self._filled:

@@ -58,11 +58,12 @@ class Codec(Protocol):
     def most_bytes(self, lesson: int) -> int:
         """Returns the most bytes that it takes, if samples are `lesson` bytes together."""
 
-    def get_state(self) -> dict[int, bytes]:
-        """Returns the dictionaries by their numbers, the one that `pack` uses last."""
+    @property
+    def dictionaries(self) -> dict[int, bytes]:
+        """The dictionaries by their numbers, the one that `pack` uses last."""
 
-    def set_state(self, dictionaries: dict[int, bytes]) -> None:
-        """Takes what `get_state` returned."""
+    def use(self, dictionaries: dict[int, bytes]) -> None:
+        """Takes dictionaries by their numbers in place of its own, and packs with the last one."""
 
 
 class Lz4Codec:
@@ -101,11 +102,12 @@ class Lz4Codec:
         """Returns 0: it keeps nothing."""
         return 0
 
-    def get_state(self) -> dict[int, bytes]:
-        """Returns nothing: it has no dictionaries."""
+    @property
+    def dictionaries(self) -> dict[int, bytes]:
+        """None: it needs none."""
         return {}
 
-    def set_state(self, dictionaries: dict[int, bytes]) -> None:
+    def use(self, dictionaries: dict[int, bytes]) -> None:
         """Does nothing."""
 
 
@@ -118,7 +120,7 @@ class ZstdCodec:
 
     def __init__(self) -> None:
         """Starts without a dictionary."""
-        self.set_state({})
+        self.use({})
 
     def pack(self, raw: bytes | memoryview) -> bytes:
         """Returns the buffer packed."""
@@ -159,7 +161,7 @@ class ZstdCodec:
         chosen = next(content for size, content in tried if size <= good_enough)
         if chosen:
             number = min(set(range(1, 256)) - self._contents.keys())
-            self.set_state({**self._contents, number: chosen})
+            self.use({**self._contents, number: chosen})
 
     def keep(self, dictionaries: Iterable[int]) -> None:
         """Forgets all dictionaries but these, and the one that `pack` uses."""
@@ -181,12 +183,13 @@ class ZstdCodec:
         kept = MOST_DICTIONARIES * (4 * max(sizes) + (1 << 18)) if sizes else 0
         return kept + 2 * lesson + (1 << 23) + (1 << 20)
 
-    def get_state(self) -> dict[int, bytes]:
-        """Returns the dictionaries by their numbers, the one that `pack` uses last."""
+    @property
+    def dictionaries(self) -> dict[int, bytes]:
+        """The dictionaries by their numbers, the one that `pack` uses last."""
         return dict(self._contents)
 
-    def set_state(self, dictionaries: dict[int, bytes]) -> None:
-        """Takes what `get_state` returned."""
+    def use(self, dictionaries: dict[int, bytes]) -> None:
+        """Takes dictionaries by their numbers in place of its own, and packs with the last one."""
         self._contents = dict(dictionaries)
         self.dictionary = next(reversed(self._contents), 0)
         made = {n: zstandard.ZstdCompressionDict(each) for n, each in self._contents.items()}

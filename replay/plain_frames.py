@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storage.loans import Loan
+from storage.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from storage.arrays import ArrayFile
 
 
@@ -52,18 +55,18 @@ class PlainFrames:
         # "clip" only spares NumPy a buffer of its own: no place is out of range.
         np.take(self._frames.reshape(-1, frame_bytes), places, axis=0, out=out, mode="clip")
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_state(self) -> State:
         """Returns the time and the frames, the oldest first, as they are overwritten first."""
         if not self.time:
-            return {"time": 0}, {}
+            return State({"time": 0}, {})
         times = range(self.oldest, self.time)
         self._loan = Loan([self._frames[time % len(self._frames)] for time in times])
         self._lent_from = self.oldest
-        return {"time": self.time}, {"frames": self._loan}
+        return State({"time": self.time}, {"frames": self._loan})
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
         """Takes what `get_state` returned."""
-        self.time = numbers["time"]
+        self.time = attributes["time"]
         if self.time:
             first = self.oldest % len(self._frames)
             file.read_into("frames", self._frames[first : self.time], self._frames[:first])

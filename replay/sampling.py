@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from replay.priorities import Priorities
+from storage.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from settings.config import Config
     from storage.arrays import ArrayFile
@@ -74,11 +75,11 @@ class Sampler(Protocol):
                 at all, to 1.
         """
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Returns what it holds: numbers, and copies of arrays, by name."""
+    def get_state(self) -> State:
+        """Returns what it holds, with copies of arrays."""
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
-        """Takes the numbers that `get_state` returned, and the arrays from a file."""
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
+        """Takes the attributes that `get_state` returned, and the arrays from a file."""
 
 
 class UniformSampler:
@@ -116,11 +117,11 @@ class UniformSampler:
         """Returns ones, [B] float64: there is nothing to make up for."""
         return np.ones(len(indices))
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def get_state(self) -> State:
         """Returns nothing: it keeps nothing."""
-        return {}, {}
+        return State({}, {})
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
         """Does nothing."""
 
 
@@ -189,14 +190,14 @@ class PrioritizedSampler:
         """Returns the importance weights of a batch, [B] float64; see `Priorities.weights`."""
         return self._priorities.weights(indices % self._capacity, importance_exponent)
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def get_state(self) -> State:
         """Returns all priorities; see `Sampler`."""
-        numbers = {"highest priority": self._priorities.highest}
-        return numbers, {"priorities": self._priorities.values.copy()}
+        attributes = {"highest priority": self._priorities.highest}
+        return State(attributes, {"priorities": self._priorities.values.copy()})
 
-    def set_state(self, numbers: dict[str, Any], file: ArrayFile) -> None:
+    def load(self, attributes: Mapping[str, Any], file: ArrayFile) -> None:
         """Takes what `get_state` returned."""
-        self._priorities.load(file.read("priorities"), numbers["highest priority"])
+        self._priorities.load(file.read("priorities"), attributes["highest priority"])
 
 
 def sampler_class(config: Config) -> type[Sampler]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from replay.n_step import Horizon, n_step_returns
+from storage.state import State
 
 if TYPE_CHECKING:
     from storage.arrays import ArrayFile
@@ -94,11 +95,12 @@ class Steps:
         known = self.is_known(steps, later)
         return n_step_returns(steps["reward"], steps["terminal"], known, horizon.discounts)
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Returns copies of the steps and of what the next ones need, as arrays by name."""
-        return {"steps": self._filled.copy(), "next reach": self._next_reach.copy()}
+    def get_state(self) -> State:
+        """Returns copies of the steps and of what the next ones need."""
+        arrays = {"steps": self._filled.copy(), "next reach": self._next_reach.copy()}
+        return State({}, arrays)
 
-    def set_state(self, time: int, file: ArrayFile) -> None:
+    def load(self, time: int, file: ArrayFile) -> None:
         """Takes what `get_state` returned at this time from a file."""
         self.time = time
         file.read_into("steps", self._filled)

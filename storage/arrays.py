@@ -69,7 +69,7 @@ class _Array(NamedTuple):
 def save(
     path: Path,
     kind: str,
-    attributes: dict[str, Any],
+    attributes: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray | Sequence[np.ndarray]],
 ) -> None:
     """Writes arrays and attributes, whole or not at all.

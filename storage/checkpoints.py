@@ -16,18 +16,16 @@ import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from storage.arrays import ArrayFile, ArrayFileError, save
 from storage.files import flush_folder
 from storage.loans import end_loans
+from storage.state import State
 from system.errors import OneLineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-
-    import numpy as np
 
 VERSION = 4  # of what the files hold
 # The oldest that can be read. Version 2 has no spread of Q and no dead ReLUs; settings of version 3
@@ -38,13 +36,6 @@ RUN_KIND, MEMORY_KIND = "run", "replay memory"
 
 class CheckpointError(OneLineError):
     """No checkpoint can be used, said in one line."""
-
-
-class State(NamedTuple):
-    """The state of an object, as a file can hold it: values for JSON, and arrays, by name."""
-
-    attributes: dict[str, Any]
-    arrays: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -197,19 +188,6 @@ class CheckpointWriter:
         finally:
             if memory:
                 end_loans(memory.arrays.values())
-
-
-def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns arrays under names that begin with `prefix` and a slash."""
-    return {f"{prefix}/{name}": array for name, array in arrays.items()}
-
-
-def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the arrays that `prefixed` gave this prefix, under their own names."""
-    start = f"{prefix}/"
-    return {
-        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
-    }
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Condition
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Loan(Sequence[np.ndarray]):
         """Returns how many arrays there are."""
         return len(self._arrays)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index: Any) -> Any:
         """Returns an array, or those of a slice."""
         return self._arrays[index]
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,12 @@ def set_tensorflow_variables() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def hide_package(name: str) -> None:
+    """Lets imports of a package that is not loaded yet fail, as if it were not installed."""
+    absent: dict[str, Any] = {name: None}
+    sys.modules.update(absent)
+
+
 @contextmanager
 def loading_libraries() -> Iterator[None]:
     """Makes imports in this context quick and keeps them silent on stderr.
@@ -36,8 +42,7 @@ def loading_libraries() -> Iterator[None]:
     with ExitStack() as after:
         after.enter_context(_stderr_held_back())
         if NOT_NEEDED not in sys.modules:
-            # An import of it then fails.
-            sys.modules[NOT_NEEDED] = None  # type: ignore[assignment]
+            hide_package(NOT_NEEDED)
             after.callback(sys.modules.pop, NOT_NEEDED)
         if gc.isenabled():
             gc.disable()

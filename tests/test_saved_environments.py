@@ -10,6 +10,7 @@ import pytest
 
 from atari.games import find_game
 from preprocessing import AtariEnvironments, Step
+from storage.state import State
 
 KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sticky actions": ("Pong-v0", 8, {}),
@@ -82,7 +83,7 @@ def test_restored_environments_go_on_as_those_that_were_saved(
     expected = play(old, after)
     old.close()
     new = make(kind, 7, shown=shown[1])
-    new.set_state((json.loads(json.dumps(numbers)), arrays))
+    new.set_state(State(json.loads(json.dumps(numbers)), arrays))
     np.testing.assert_array_equal(new.frames, frames)
     for number, (ours, theirs) in enumerate(zip(play(new, after), expected, strict=True)):
         for name, our, their in zip(Step._fields, ours, theirs, strict=True):

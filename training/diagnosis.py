@@ -12,14 +12,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from atari.published_scores import published_scores
+from storage.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from settings.config import Config
     from storage.episode_log import Episode
@@ -184,20 +185,22 @@ class Diagnosis:
             "log moves, and try another --learning-rate"
         )
 
-    def get_state(self) -> dict[str, Any]:
-        """Returns what it has taken in and said, for JSON."""
-        return {
+    def get_state(self) -> State:
+        """Returns what it has taken in and said."""
+        attributes = {
             "scores": list(self._scores),
             "spreads": list(self._spreads),
             "dead": self._dead,
             "first scores": self._first_scores.copy(),
             "said": self._said.copy(),
         }
+        return State(attributes, {})
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
+    def set_state(self, state: State) -> None:
         """Takes what `get_state` returned."""
-        self._scores.extend(state["scores"])
-        self._spreads.extend(state["spreads"])
-        self._dead = state["dead"]
-        self._first_scores[:] = state["first scores"]
-        self._said[:] = state["said"]
+        attributes = state.attributes
+        self._scores.extend(attributes["scores"])
+        self._spreads.extend(attributes["spreads"])
+        self._dead = attributes["dead"]
+        self._first_scores[:] = attributes["first scores"]
+        self._said[:] = attributes["said"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from storage.checkpoints import State
 from storage.episode_log import RECENT_GAMES, Episode
+from storage.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ import numpy as np
 from atari.histories import History
 from playing.rollouts import MOST_SIDE_BY_SIDE, Turn, game_statistics, play_games
 from preprocessing import AtariEnvironments, make_environments
-from storage.checkpoints import State
 from storage.evaluation_log import Evaluation
+from storage.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from replay_memory import ReplayMemory, make_memory
+from storage.state import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,18 +165,18 @@ class Prefetcher:
         assert self._next is None
         self.memory.load(path)
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> State:
         """Returns the state of the generator that draws the next batch.
 
         A batch that is drawn but not taken is no part of it; between two turns of the loop there is
         none.
         """
         self._settle()
-        return dict(self._rng.bit_generator.state)
+        return State(dict(self._rng.bit_generator.state), {})
 
-    def set_state(self, numbers: dict[str, Any]) -> None:
+    def set_state(self, state: State) -> None:
         """Takes what `get_state` returned."""
-        self._rng.bit_generator.state = numbers
+        self._rng.bit_generator.state = state.attributes
 
     def close(self) -> None:
         """Ends the thread."""

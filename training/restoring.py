@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storage.checkpoints import Checkpoint, State, prefixed, under
+from storage.state import State, prefixed, under
 
 if TYPE_CHECKING:
+    from storage.checkpoints import Checkpoint
     from training.resuming import LogEnd
     from training.trainer import Trainer
 
@@ -51,10 +52,10 @@ def state_of(trainer: Trainer) -> State:
         "explored from": trainer.epsilon_schedule.first_step,
         "updated until": trainer.update_schedule.count,
         "seconds": trainer.seconds,
-        "diagnosis": trainer.diagnosis.get_state(),
+        "diagnosis": trainer.diagnosis.get_state().attributes,
     }
     arrays = prefixed("training", {**of_episodes.arrays, "states": trainer.stack.states.copy()})
-    attributes = {"training": progress, "batches": trainer.batches.get_state()}
+    attributes = {"training": progress, "batches": trainer.batches.get_state().attributes}
     for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
         attributes[name], of_part = part.get_state()
         arrays |= prefixed(name, of_part)
@@ -96,13 +97,13 @@ def set_state(trainer: Trainer, state: State) -> None:
         setattr(trainer, name, numbers.get(name.replace("_", " "), getattr(trainer, name)))
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
-        trainer.diagnosis.set_state(numbers["diagnosis"])
+        trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))
     trainer.stack.states[:] = of_training["states"]
     trainer.episodes.set_state(State(numbers, of_training))
     # Before version 4 nothing was due between two turns.
     trainer.update_schedule.count = numbers.get("updated until", trainer.count)
     explore_from(trainer, numbers["explored from"])
-    trainer.batches.set_state(attributes["batches"])
+    trainer.batches.set_state(State(attributes["batches"], {}))
     for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
         part.set_state(State(attributes[name], under(name, arrays)))
     if trainer.is_playing and not np.array_equal(trainer.environments.frames, trainer.stack.newest):

@@ -14,10 +14,10 @@ from atari.emulators import EmulatorError
 from playing.training_window import LiveView
 from preprocessing import make_environments, state_shape
 from settings.declaration import shown_by_flag
-from storage.checkpoints import Checkpoint, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import read_evaluations
 from storage.files import check_folder, locked
+from storage.state import State
 from system.console import Progress, StopSignals
 from system.memory import mebibytes
 from training.evaluations import Evaluations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from atari.histories import History
     from settings.config import Config
+    from storage.checkpoints import Checkpoint
     from training.tensorboard_log import TensorBoardLog
 
 SCHEDULE = frozenset({"epsilon_start", "epsilon_end", "explore_steps", "pretrain_transitions"})
@@ -148,7 +149,7 @@ def make_tensorboard_log(
 
     log = TensorBoardLog(config.tensorboard_path, trainer.step, shown_by_flag(config))
     if checkpoint and (state := checkpoint.attributes.get("tensorboard")):
-        log.set_state(state)
+        log.set_state(State(state, {}))
     trainer.after_update = log.note_update
     return log
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from atari.games import FRAMES_PER_SECOND
 from playing.mirrored_game import pictures_of
 from playing.video import VideoError, gif_of
-from storage.checkpoints import CheckpointWriter, State
+from storage.checkpoints import CheckpointWriter
 from storage.evaluation_log import write_evaluations
+from storage.state import State
 from system.console import warn
 from training.restoring import state_of
 
@@ -111,11 +112,9 @@ class RunFiles:
             "settings": saved_settings(self._config),
             "log": self._log.position,
             "evaluations": self._evaluations.get_state().attributes,
-            "tensorboard": self._tensorboard.get_state() if self._tensorboard else None,
+            "tensorboard": self._tensorboard.get_state().attributes if self._tensorboard else None,
         }
-        memory = None
-        if self._config.replay_checkpoint:
-            memory = State(*self._trainer.memory.get_state())
+        memory = self._trainer.memory.get_state() if self._config.replay_checkpoint else None
         self._writer.start(State({**run, **state.attributes}, state.arrays), memory)
 
     def finish(self) -> None:

@@ -20,6 +20,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from storage.state import State
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -160,14 +162,14 @@ class TensorBoardLog:
         if self._file:
             self._file.close()
 
-    def get_state(self) -> dict[str, Any]:
-        """Returns what the next means are made of, for JSON."""
-        return {"last step": self._last_step, "sums": self._sums.tolist()}
+    def get_state(self) -> State:
+        """Returns what the next means are made of."""
+        return State({"last step": self._last_step, "sums": self._sums.tolist()}, {})
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
+    def set_state(self, state: State) -> None:
         """Takes what `get_state` returned."""
-        self._last_step = state["last step"]
-        self._sums[:] = state["sums"]
+        self._last_step = state.attributes["last step"]
+        self._sums[:] = state.attributes["sums"]
 
     def _add_settings(self, settings: Mapping[str, str], step: int) -> None:
         """Adds a table of the settings, which TensorBoard shows as text."""

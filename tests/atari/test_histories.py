@@ -9,6 +9,7 @@ from atari.emulators import SAME_SEED, GymnasiumEmulators, VectorEmulators
 from atari.games import find_game
 from atari.histories import Histories, History
 from preprocessing import AtariEnvironments
+from storage.state import State
 
 
 def test_a_history_brings_another_emulator_to_where_one_is() -> None:
@@ -66,7 +67,7 @@ def test_a_state_has_nothing_of_earlier_seeds_and_is_taken_whole() -> None:
     attributes, arrays = old.get_state()
     assert attributes == {}
     assert not arrays["actions"][12:, 1].any()
-    new.set_state((attributes, arrays))
+    new.set_state(State(attributes, arrays))
     for name, array in new.get_state()[1].items():
         np.testing.assert_array_equal(array, arrays[name], err_msg=name, strict=True)
     old.step(np.ones(3, int))

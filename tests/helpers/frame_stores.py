@@ -103,7 +103,7 @@ class Watched:
             other = Watched(self.codec, self.rows, self.streams, self.shape)
             other.store = into or other.store
             with ArrayFile(path, "frames") as file:
-                other.store.set_state(file.attributes, file)
+                other.store.load(file.attributes, file)
         other.given = list(self.given)
         return other
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STEPS = 100  # of an episode
 
 
-def episode(number: int, score: float | None = None, **fields: object) -> Episode:
+def episode(number: int, score: float | None = None, **fields: Any) -> Episode:
     """Returns an episode as a run logs it now, or with a score of None as older programs did."""
     steps = STEPS * (number + 1)
     known = Episode(number, -21.0, steps, 1 - steps / 10_000, 0.01, 0.9)
@@ -30,7 +30,7 @@ def episode(number: int, score: float | None = None, **fields: object) -> Episod
             known, reward=score, score=score, length=STEPS, mean_q=0.5, q_spread=0.2,
             dead_relus=0.1, frames=4 * steps, seconds=steps / 10,
         )  # fmt: skip
-    return dataclasses.replace(known, **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(known, **fields)
 
 
 def write_log(path: Path, episodes: Sequence[Episode]) -> Path:
@@ -45,10 +45,10 @@ def write_run(
     scores: Sequence[float],
     evaluations: Sequence[float] = (),
     environment: str = "Pong-v4",
-    **settings: object,
+    **settings: Any,
 ) -> Path:
     """Writes log, checkpoint and evaluations of a run; returns the log."""
-    config = Config(environment=environment, out=str(folder), **settings)  # type: ignore[arg-type]
+    config = Config(environment=environment, out=str(folder), **settings)
     log = write_log(config.log_path, [episode(n, score) for n, score in enumerate(scores)])
     attributes = {"settings": saved_settings(config), "version": VERSION, "memory saved": False}
     (config.checkpoint_path / "000001").mkdir(parents=True)

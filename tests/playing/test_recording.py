@@ -70,7 +70,7 @@ def played(folder: Path, overlay: bool, games: int) -> Played:
         actions.append(act(given, *args, **options))
         return actions[-1]
 
-    agent.act = noted  # type: ignore[method-assign]
+    vars(agent)["act"] = noted
     with KeptRecording(folder) as recording:
         spectator = Spectator(
             agent, environments.action_names, window=None, recording=recording,

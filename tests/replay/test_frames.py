@@ -253,7 +253,7 @@ def test_two_stores_from_one_file_go_their_own_ways(
     one, other = Watched(codec, 320), Watched(codec, 320)
     with ArrayFile(tmp_path / "frames", "frames") as file:
         for each in (one, other):
-            each.store.set_state(file.attributes, file)
+            each.store.load(file.attributes, file)
             each.given = list(watched.given)
     one.append(endlessly(noise(0, 97)), 500)
     other.append(endlessly(ms_pacman, start=200), 400)

@@ -144,7 +144,7 @@ def test_frames_of_a_game_pack_well(codec: Codec, ms_pacman: list[bytes]) -> Non
 def test_dictionary_from_a_game_packs_its_later_frames_far_smaller(ms_pacman: list[bytes]) -> None:
     samples, later = ms_pacman[:200], ms_pacman[200:]
     learnt = learnt_from(samples)
-    assert list(learnt.get_state()) == [learnt.dictionary]
+    assert list(learnt.dictionaries) == [learnt.dictionary]
     assert sizes(learnt, later) < 0.8 * sizes(ZstdCodec(), later)
 
 
@@ -153,7 +153,7 @@ def test_a_larger_dictionary_is_taken_where_it_saves_much(how_many: int) -> None
     samples = scenes(0, 400, how_many)  # that don't fit into the smallest
     assert len(samples) * GROUP_BYTES > DICTIONARY_SIZES[-1] * 16  # enough for the largest
     learnt = learnt_from(samples)
-    assert len(learnt.get_state()[learnt.dictionary]) > DICTIONARY_SIZES[0]
+    assert len(learnt.dictionaries[learnt.dictionary]) > DICTIONARY_SIZES[0]
     assert sizes(learnt, samples) < 0.05 * sizes(ZstdCodec(), samples)
 
 
@@ -163,7 +163,7 @@ def test_a_larger_dictionary_is_not_taken_where_it_saves_little() -> None:
     samples = [raw[:7_000] + new for raw, new in zip(scenes(0, 400), fresh, strict=True)]
     samples = [raw.ljust(GROUP_BYTES, b"\0") for raw in samples]
     learnt = learnt_from(samples)
-    assert 0 < len(learnt.get_state()[learnt.dictionary]) <= DICTIONARY_SIZES[0]
+    assert 0 < len(learnt.dictionaries[learnt.dictionary]) <= DICTIONARY_SIZES[0]
     assert sizes(learnt, samples) < 0.5 * sizes(ZstdCodec(), samples)
 
 
@@ -175,14 +175,14 @@ def test_newest_samples_decide_which_dictionary_is_taken(ms_pacman: list[bytes])
 
 
 def test_random_bytes_teach_nothing() -> None:
-    assert learnt_from(noise(0, 100)).get_state() == {}
+    assert learnt_from(noise(0, 100)).dictionaries == {}
 
 
 def test_a_second_lesson_from_the_same_samples_teaches_nothing(ms_pacman: list[bytes]) -> None:
     learnt = learnt_from(ms_pacman)
-    before = learnt.get_state()
+    before = learnt.dictionaries
     learnt.learn(ms_pacman)
-    assert learnt.get_state() == before
+    assert learnt.dictionaries == before
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_second_lesson_from_the_same_samples_teaches_nothing(ms_pacman: list[b
 )
 def test_too_few_samples_teach_nothing_and_do_no_harm(count: int, size: int) -> None:
     learnt = learnt_from([b"\7" * size] * count)
-    assert learnt.get_state() == {}
+    assert learnt.dictionaries == {}
     assert_comes_back(learnt, b"\7" * GROUP_BYTES)
 
 
@@ -208,15 +208,15 @@ def test_what_was_packed_before_a_lesson_still_unpacks(
         packed += [(raw, learning.pack(raw), learning.dictionary) for raw in lesson]
         learning.learn(lesson)
         packed += [(raw, learning.pack(raw), learning.dictionary) for raw in lesson]
-    assert sorted({number for *_, number in packed}) == [0, *sorted(learning.get_state())]
-    assert len(learning.get_state()) == 3
+    assert sorted({number for *_, number in packed}) == [0, *sorted(learning.dictionaries)]
+    assert len(learning.dictionaries) == 3
     for raw, small, number in packed:
         assert unpack(learning, small, len(raw), number) == raw
 
 
 def test_codecs_that_learn_the_same_are_the_same(ms_pacman: list[bytes]) -> None:
     one, other = learnt_from(ms_pacman[:200]), learnt_from(ms_pacman[:200])
-    assert one.get_state() == other.get_state()
+    assert one.dictionaries == other.dictionaries
     assert [one.pack(raw) for raw in ms_pacman] == [other.pack(raw) for raw in ms_pacman]
 
 
@@ -225,10 +225,10 @@ def test_lz4_never_learns(ms_pacman: list[bytes]) -> None:
     before = [lz4.pack(raw) for raw in ms_pacman]
     lz4.learn(ms_pacman)
     lz4.keep([])
-    lz4.set_state(lz4.get_state())
+    lz4.use(lz4.dictionaries)
     assert [lz4.pack(raw) for raw in ms_pacman] == before
     assert not lz4.can_learn
-    assert lz4.get_state() == {}
+    assert lz4.dictionaries == {}
     assert lz4.dictionary == lz4.most_bytes(1 << 20) == 0
 
 
@@ -242,8 +242,8 @@ def scholar() -> ZstdCodec:
     for seed in range(MOST_DICTIONARIES):
         assert learning.can_learn
         learning.learn(scenes(seed, 40))
-        assert len(learning.get_state()) == seed + 1
-        assert learning.dictionary == [*learning.get_state()][-1]
+        assert len(learning.dictionaries) == seed + 1
+        assert learning.dictionary == [*learning.dictionaries][-1]
     return learning
 
 
@@ -252,13 +252,13 @@ def test_there_is_room_for_so_many_dictionaries_and_no_more(scholar: ZstdCodec) 
 
 
 def test_a_dictionary_that_is_not_in_use_is_forgotten(scholar: ZstdCodec) -> None:
-    before = scholar.get_state()
+    before = scholar.dictionaries
     numbers = list(before)
     raw = scenes(1, 1)[0]
     packed = {number: pack_with(before, number, raw) for number in numbers}
     scholar.keep([0, numbers[1], numbers[2]])
     assert list(before) == numbers  # a state stays as it was
-    assert list(scholar.get_state()) == numbers[1:]  # the last is the present one
+    assert list(scholar.dictionaries) == numbers[1:]  # the last is the present one
     assert scholar.can_learn
     for number in numbers[1:]:
         assert unpack(scholar, packed[number], len(raw), number) == raw
@@ -268,7 +268,7 @@ def test_a_dictionary_that_is_not_in_use_is_forgotten(scholar: ZstdCodec) -> Non
 
 def pack_with(dictionaries: dict[int, bytes], number: int, raw: bytes) -> bytes:
     codec = ZstdCodec()
-    codec.set_state({number: dictionaries[number]})
+    codec.use({number: dictionaries[number]})
     assert codec.dictionary == number
     return codec.pack(raw)
 
@@ -277,7 +277,7 @@ def test_the_present_dictionary_is_never_forgotten(scholar: ZstdCodec) -> None:
     raw, present = scenes(3, 1)[0], scholar.dictionary
     packed = scholar.pack(raw)
     scholar.keep([])
-    assert list(scholar.get_state()) == [present]
+    assert list(scholar.dictionaries) == [present]
     assert scholar.pack(raw) == packed
     assert unpack(scholar, packed, len(raw), present) == raw
 
@@ -290,29 +290,29 @@ def test_what_was_packed_without_a_dictionary_always_unpacks(scholar: ZstdCodec)
 
 
 def test_a_new_dictionary_never_takes_the_number_of_one_in_use(scholar: ZstdCodec) -> None:
-    _, *others = scholar.get_state().items()
+    _, *others = scholar.dictionaries.items()
     for seed in range(100, 105):
         scholar.keep([number for number, _ in others])
         scholar.learn(scenes(seed, 40))
-        assert list(scholar.get_state().items())[:-1] == others
+        assert list(scholar.dictionaries.items())[:-1] == others
         assert scholar.dictionary not in dict([(0, b""), *others])
-        _, *others = scholar.get_state().items()
+        _, *others = scholar.dictionaries.items()
 
 
 @pytest.mark.parametrize("kept", [[], [0], [1, 2], [3]])
 def test_state_makes_a_codec_that_packs_to_the_same_bytes(
     scholar: ZstdCodec, breakout: list[bytes], kept: list[int]
 ) -> None:
-    numbers = list(scholar.get_state())
+    numbers = list(scholar.dictionaries)
     scholar.keep([numbers[each] for each in kept])
     other = learnt_from(breakout)
-    other.set_state(scholar.get_state())
-    assert list(other.get_state().items()) == list(scholar.get_state().items())
+    other.use(scholar.dictionaries)
+    assert list(other.dictionaries.items()) == list(scholar.dictionaries.items())
     for seed in (0, 3, 200):
         scholar.learn(scenes(seed, 40))
         other.learn(scenes(seed, 40))
         assert other.dictionary == scholar.dictionary
-        assert other.get_state() == scholar.get_state()
+        assert other.dictionaries == scholar.dictionaries
         for raw in breakout[:20] + scenes(seed, 4):
             packed = scholar.pack(raw)
             assert other.pack(raw) == packed
@@ -323,9 +323,9 @@ def test_state_of_a_codec_that_never_learnt_makes_one_that_did_forget(
     breakout: list[bytes],
 ) -> None:
     learnt = learnt_from(breakout)
-    learnt.set_state(ZstdCodec().get_state())
+    learnt.use(ZstdCodec().dictionaries)
     assert learnt.dictionary == 0
-    assert learnt.get_state() == {}
+    assert learnt.dictionaries == {}
     assert [learnt.pack(raw) for raw in breakout] == [ZstdCodec().pack(raw) for raw in breakout]
 
 

@@ -69,7 +69,7 @@ def test_defaults_are_accepted() -> None:
 
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().batch_size = 64  # type: ignore[misc]
+        Config().batch_size = 64
 
 
 def test_flags_of_the_original_are_all_there() -> None:

@@ -42,12 +42,12 @@ def test_each_field_is_written_and_read(name: str) -> None:
         for declared in FIELDS
         if declared.attribute == name or not declared.left_out
     }
-    episode = Episode(**values)  # type: ignore[arg-type]
+    episode = Episode(**values)
     assert getattr(parse_episode(format_episode(episode)), name) == values[name]
 
 
 def test_line_without_a_field_that_each_has_is_no_episode() -> None:
-    whole = Episode(*(VALUES[declared.type] for declared in FIELDS))  # type: ignore[arg-type]
+    whole = Episode(*(VALUES[declared.type] for declared in FIELDS))
     for declared in FIELDS:
         part = f"{declared.name}: {VALUES[declared.type]}"
         line = " ".join(format_episode(whole).replace(part, "", 1).split())

@@ -14,6 +14,7 @@ from agent import make_agent
 from playing.training_window import LiveView
 from settings.config import Config
 from storage.episode_log import RewardLog, read_log
+from storage.state import State
 from system.console import StopSignals
 from system.root import ROOT
 from tests.helpers.falling_ball import FallingBall
@@ -145,7 +146,7 @@ def test_each_sign_is_said_once_also_over_a_resume() -> None:
         diagnosis.note(episode(number, number % 2, q_spread=q_spread, epsilon=max(0, 1 - number)))
         said += diagnosis.news(10**6 + number, False)
         if number % 7 == 0:
-            state = json.loads(json.dumps(diagnosis.get_state()))
+            state = State(*json.loads(json.dumps(diagnosis.get_state())))
             diagnosis = Diagnosis(config)
             diagnosis.set_state(state)
             assert diagnosis.get_state() == state

@@ -6,6 +6,7 @@ import contextlib
 import io
 import pickle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import keras
@@ -18,6 +19,9 @@ from storage.checkpoints import CheckpointError, newest
 from storage.episode_log import LogError, read_log
 from storage.weights import WeightsError, load
 from tests.helpers.memories import a_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHAPE, ACTIONS = (44, 44, 2), 3
 
@@ -44,9 +48,11 @@ def archived(mark: Path) -> bytes:
 
 
 @pytest.mark.parametrize("content", [pickled, archived])
-def test_what_is_pickled_is_refused_by_all_that_reads(tmp_path: Path, content: object) -> None:
+def test_what_is_pickled_is_refused_by_all_that_reads(
+    tmp_path: Path, content: Callable[[Path], bytes]
+) -> None:
     mark, path = tmp_path / "mark", tmp_path / "file"
-    path.write_bytes(content(mark))  # type: ignore[operator]
+    path.write_bytes(content(mark))
     checkpoint = tmp_path / "checkpoints" / "000001"
     checkpoint.mkdir(parents=True)
     (checkpoint / "run").write_bytes(path.read_bytes())
