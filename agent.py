@@ -147,7 +147,7 @@ class Agent:
         """
         arrays = batches.arrays
         del arrays["indices"]
-        found = self._updates(
+        results = self._updates(
             {
                 name: array.reshape(-1, self._batch_size, *array.shape[1:])
                 for name, array in arrays.items()
@@ -155,8 +155,8 @@ class Agent:
             batches.frames,
         )
         updates = []
-        for row in range(len(found["loss"])):
-            of_row = {name: each[row] for name, each in found.items()}
+        for row in range(len(results["loss"])):
+            of_row = {name: values[row] for name, values in results.items()}
             td_errors = of_row.pop("td_errors")
             update = Update(**{name: float(v) for name, v in of_row.items()}, td_errors=td_errors)
             if not math.isfinite(update.loss + update.mean_q):

@@ -77,7 +77,7 @@ def publish(runs: Iterable[Path], into: Path, episodes: int, beside: str | None)
         targets[folder] = run
     for folder, run in targets.items():
         note = publish_run(run, folder, episodes, beside)
-        scores = " and ".join(f"{each['mean']:.1f}" for each in note.scores)
+        scores = " and ".join(f"{evaluation['mean']:.1f}" for evaluation in note.scores)
         print(f"{folder}: mean scores {scores}", flush=True)
 
 
@@ -111,7 +111,9 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
     source, chosen, steps, seconds = _chosen(config, state)
     published = folder / config.weights_path.name
     play = ["--evaluate", "--json", "--seed", PLAY_SEED, "--episodes", episodes]
-    plays = {each: [*play, "--eval-epsilon", each, "-c"] for each in (GREEDY, WITH_EPSILON)}
+    plays = {
+        epsilon: [*play, "--eval-epsilon", epsilon, "-c"] for epsilon in (GREEDY, WITH_EPSILON)
+    }
     shown = published.relative_to(ROOT) if published.is_relative_to(ROOT) else published
     parts = about["parts"]
     note = Note(
@@ -147,10 +149,10 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
 
 def _newest_checkpoint(config: Config) -> Checkpoint:
     """Returns the newest checkpoint of a run that is whole; raises OneLineError for none."""
-    found, _ = newest(config.checkpoint_path, with_memory=False)
-    if not found:
+    checkpoint, _ = newest(config.checkpoint_path, with_memory=False)
+    if not checkpoint:
         raise PublishError(f"{config.out} has no checkpoint: it has not been trained")
-    return found
+    return checkpoint
 
 
 def _each_once(words: Iterable[str]) -> str:
@@ -179,13 +181,13 @@ def training_flags(settings: Mapping[str, Any]) -> list[str]:
     """
     always = {"environment", "seed", "steps"}
     named: dict[str, Any] = {}
-    for each in fields(Config):
-        value = settings.get(each.name)
-        is_needed = value != each.default or each.metadata["auto"] or each.name in always
-        is_unused = settings.get("noisy") and each.name in EPSILON
-        is_noted = each.metadata["group"] in NOTED_GROUPS
+    for field in fields(Config):
+        value = settings.get(field.name)
+        is_needed = value != field.default or field.metadata["auto"] or field.name in always
+        is_unused = settings.get("noisy") and field.name in EPSILON
+        is_noted = field.metadata["group"] in NOTED_GROUPS
         if is_noted and is_needed and not is_unused and value is not None:
-            named[each.name] = value
+            named[field.name] = value
     return flags(named)
 
 
@@ -205,10 +207,10 @@ def _measured(epsilon: float, arguments: Sequence[object]) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise PublishError(f"the program ended with status {done.returncode}: {joined(command)}")
-    found = json.loads(done.stdout)["results"]["agent"]
-    assert found["epsilon"] == epsilon
-    del found["scores"]
-    return dict(found)
+    evaluation = json.loads(done.stdout)["results"]["agent"]
+    assert evaluation["epsilon"] == epsilon
+    del evaluation["scores"]
+    return dict(evaluation)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -51,8 +51,8 @@ def measure(config: Config, checkpoints: int, steps_between: int) -> None:
         files.close()
     trainer.close()
     started = time.perf_counter()
-    found, _ = newest(config.checkpoint_path)
-    assemble(config, checkpoint=found).close()
+    checkpoint, _ = newest(config.checkpoint_path)
+    assemble(config, checkpoint=checkpoint).close()
     print(f"going on from the last takes {time.perf_counter() - started:.1f} s")
 
 

@@ -168,11 +168,11 @@ def read_checkpoint(folder: Path) -> Callable[[], str]:
     """Returns a function that says what looking for a checkpoint comes to."""
 
     def content() -> list[bytes]:
-        found, _ = newest(folder)
-        assert found
-        assert found.memory_path
-        arrays = list(found.read().arrays.values())
-        with ArrayFile(found.memory_path, "replay memory") as file:
+        checkpoint, _ = newest(folder)
+        assert checkpoint
+        assert checkpoint.memory_path
+        arrays = list(checkpoint.read().arrays.values())
+        with ArrayFile(checkpoint.memory_path, "replay memory") as file:
             arrays += [file.read(name) for name in file.names]
         return [array.tobytes() for array in arrays]
 
@@ -220,20 +220,20 @@ def disk(folder: Path, moments: int) -> str:
                 filler.unlink()
             _, errors = process.communicate()
             errors = wait_for_warning + errors
-            found, _ = newest(run.checkpoints)
+            checkpoint, _ = newest(run.checkpoints)
             filler.unlink(missing_ok=True)
             good = (
                 "Traceback" not in errors
                 and "the run goes on" in errors
                 and process.returncode == int(stays_full)
-                and (found is not None or number == 0)
+                and (checkpoint is not None or number == 0)
             )
             what = "stays full" if stays_full else "is freed"
             if good:
                 outcomes[f"disk {what}: warned, went on, status {process.returncode}"] += 1
             else:
                 outcomes[f"disk {what}: WRONG ({process.returncode}, {errors!r})"] += 1
-            if stays_full and found:
+            if stays_full and checkpoint:
                 again = run.start()
                 _, errors = again.communicate()
                 outcomes["resumed afterwards" if not again.returncode else f"LOST: {errors}"] += 1

@@ -105,12 +105,12 @@ def watching() -> Iterator[Callable[[], str]]:
     from system.devices import has_gpu
 
     ask = utilization() if has_gpu() else None
-    found: list[float] = []
+    shares: list[float] = []
     stop = Event()
 
     def watch() -> None:
         while ask and not stop.wait(SAMPLED_EVERY):
-            found.append(ask())
+            shares.append(ask())
 
     thread = Thread(target=watch)
     thread.start()
@@ -118,7 +118,7 @@ def watching() -> Iterator[Callable[[], str]]:
         if not has_gpu():
             yield lambda: "no GPU"
         else:
-            yield lambda: f"{statistics.mean(found):.0f}%" if found else "not told"
+            yield lambda: f"{statistics.mean(shares):.0f}%" if shares else "not told"
     finally:
         stop.set()
         thread.join()
@@ -231,8 +231,10 @@ def print_loop(options: argparse.Namespace) -> None:
     print("\n| settings | environments | frames | steps/s | GPU busy |")
     print("| --- | --- | --- | --- | --- |")
     for name, envs, place in itertools.product(SETTINGS, options.envs, PLACES):
-        found = in_a_process(loop, name, envs, place, options.memory, options.seconds)
-        cells = f"{found} | " if isinstance(found, str) else f"{found[0]:,.0f} | {found[1]}"
+        measured = in_a_process(loop, name, envs, place, options.memory, options.seconds)
+        cells = (
+            f"{measured} | " if isinstance(measured, str) else f"{measured[0]:,.0f} | {measured[1]}"
+        )
         print(f"| {name} | {envs} | {place} | {cells} |", flush=True)
 
 

@@ -49,7 +49,7 @@ def write_log(path: Path, episodes: int) -> None:
         rng.integers(STILL, size=episodes) == 0,
     )
     with path.open("w") as log:
-        for number, values in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
+        for number, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
             score, steps, epsilon, loss, accuracy, length, mean_q, is_still = values
             action = "FIRE" if is_still else None
             seconds = round(steps / 500, 1)

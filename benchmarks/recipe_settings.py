@@ -73,7 +73,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def flags(recipe: dict[str, Any]) -> list[str]:
     """Returns the flags of the program that stand for a recipe."""
-    known = {each.name: each for each in fields(Config)}
+    known = {field.name: field for field in fields(Config)}
     words: list[str] = []
     for name, value in recipe.items():
         words += ["--preset", value] if name == "preset" else as_flags(known[name], value)

@@ -127,8 +127,8 @@ class Run:
 
     def saved(self, what: str) -> float:
         """Returns how many "step" or "seconds" it had when its newest checkpoint was taken."""
-        found, _ = newest(self.paths.checkpoint_path, with_memory=False)
-        return found.attributes["training"][what] if found else 0
+        checkpoint, _ = newest(self.paths.checkpoint_path, with_memory=False)
+        return checkpoint.attributes["training"][what] if checkpoint else 0
 
     def training_command(self) -> list[str]:
         """Returns the command line that trains it, or goes on with that."""

@@ -79,15 +79,17 @@ def compiled(
 
     def update(batch: dict[str, Any]) -> dict[str, Any]:
         with tf.GradientTape() as tape:
-            found = learner(batch)
-        gradients = tape.gradient(found["loss"], [each.value for each in variables])
+            results = learner(batch)
+        gradients = tape.gradient(results["loss"], [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
-        return {**found, "gradient_norm": norm(gradients)}
+        return {**results, "gradient_norm": norm(gradients)}
 
     @tf.function(autograph=False, jit_compile=xla)
     def updates(batches: dict[str, Any]) -> dict[str, Any]:
-        found = [update({name: each[n] for name, each in batches.items()}) for n in range(UPDATES)]
-        return {name: tf.stack([each[name] for each in found]) for name in found[0]}
+        results = [
+            update({name: array[n] for name, array in batches.items()}) for n in range(UPDATES)
+        ]
+        return {name: tf.stack([result[name] for result in results]) for name in results[0]}
 
     fields = random_batch(UPDATES * config.batch_size).arrays
     del fields["indices"]
@@ -95,7 +97,7 @@ def compiled(
         name: array.reshape(UPDATES, config.batch_size, *array.shape[1:])
         for name, array in fields.items()
     }
-    return lambda: {name: each.numpy() for name, each in updates(batches).items()}
+    return lambda: {name: value.numpy() for name, value in updates(batches).items()}
 
 
 def ours(config: Config) -> Variant:
@@ -106,7 +108,7 @@ def ours(config: Config) -> Variant:
 
 def squared_norm(gradients: list[Any]) -> Any:
     """Returns the norm of all gradients together, by way of their squares."""
-    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(each)) for each in gradients]))
+    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
 
 
 def print_variants(config: Config) -> None:

@@ -109,7 +109,7 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     fields = random_batch(config.batch_size).arrays
     del fields["indices"]
     batch = {name: tf.constant(array) for name, array in fields.items()}
-    variables = [each.value for each in learner.trainable_variables]
+    variables = [variable.value for variable in learner.trainable_variables]
 
     @tf.function
     def target() -> Any:
@@ -122,8 +122,8 @@ def parts_of_an_update(agent: Agent, config: Config) -> dict[str, float]:
     @tf.function
     def gradients() -> Any:
         with tf.GradientTape() as tape:
-            found = learner(batch)["loss"]
-        return tape.gradient(found, variables)
+            loss = learner(batch)["loss"]
+        return tape.gradient(loss, variables)
 
     slopes = gradients()
 
@@ -214,8 +214,8 @@ def print_update(config: Config, peak_speed: float, copy_speed: float) -> None:
     """
     agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
     print("\n| part of an update | ms |\n| --- | --- |")
-    parts = parts_of_an_update(agent, config)
-    for part, taken in parts.items():
+    seconds = parts_of_an_update(agent, config)
+    for part, taken in seconds.items():
         print(f"| {part} | {1e3 * taken:.2f} |")
     # Adam reads gradients, weights and both moments, and writes all but the gradients.
     passed = 7 * sum(weights.nbytes for weights in agent.online.get_weights())
@@ -223,9 +223,9 @@ def print_update(config: Config, peak_speed: float, copy_speed: float) -> None:
         {
             "matrix products of an update": (
                 update_flop(agent, config) / peak_speed,
-                parts["a whole update, 8 in a call"],
+                seconds["a whole update, 8 in a call"],
             ),
-            "optimiser, once through memory": (passed / copy_speed, parts["optimiser"]),
+            "optimiser, once through memory": (passed / copy_speed, seconds["optimiser"]),
         }
     )
 

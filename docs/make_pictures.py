@@ -46,10 +46,10 @@ ALPHA, GAMMA = 0.5, 0.9
 class Player:
     """One game played by a scripted hand, in the program's own emulator."""
 
-    def __init__(self, game: str, seed: int, *, frame_skip: int = 4, screen: str = "resize"):
+    def __init__(self, name: str, seed: int, *, frame_skip: int = 4, screen: str = "resize"):
         """Starts the game that `seed` stands for."""
-        found = find_game(f"{game}NoFrameskip-v4")  # this kind of id has no sticky actions
-        self._emulators = GymnasiumEmulators(found, 1, frame_skip, screen)
+        game = find_game(f"{name}NoFrameskip-v4")  # this kind of id has no sticky actions
+        self._emulators = GymnasiumEmulators(game, 1, frame_skip, screen)
         self.num_actions = len(self._emulators.actions)
         start = self._emulators.reset(np.array([seed]), np.ones(1, bool))
         self.frame = start.frames[0, ..., 0]

@@ -73,8 +73,8 @@ def fields_of(line: type) -> tuple[LogField, ...]:
     """Returns the fields of a dataclass that `log_field` declared, in their order."""
     hints = get_type_hints(line)
     return tuple(
-        LogField(each.name, _type_without_none(hints[each.name]), **each.metadata)
-        for each in fields(line)
+        LogField(field.name, _type_without_none(hints[field.name]), **field.metadata)
+        for field in fields(line)
     )
 
 
