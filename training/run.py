@@ -93,7 +93,7 @@ def train(
 def assemble(
     config: Config, changed: frozenset[str] = frozenset(), checkpoint: Checkpoint | None = None
 ) -> Trainer:
-    """Returns the loop, ready to run; takes and raises what `train` does."""
+    """Returns the loop, ready to run. The arguments are those of `train`."""
     # Before anything is made that takes long.
     log = None if checkpoint else log_end(config)
     seeds = np.random.SeedSequence(config.seed).spawn(3)

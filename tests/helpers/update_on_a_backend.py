@@ -1,6 +1,6 @@
-"""Makes updates on the backend that KERAS_BACKEND names, and prints what came out as JSON.
+"""Makes updates on the backend that KERAS_BACKEND names, and prints what they gave as JSON.
 
-Run by a test as a process of its own, because a process has one backend.
+A process has one backend, so a test of another runs this as a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from learning.compiled import jax_updates
 from replay.batch import Batch
 from settings.config import Config
 
-SIZE = 44
+SIZE = 36
 # By name: the same on every backend.
 SAME = {
     "c51": {"double": True, "distribution": "c51", "dueling": True, "gradient_clip": 0.1,
@@ -27,7 +27,7 @@ SAME = {
                  "optimizer": "rmsprop", "rmsprop_centered": True, "normalization": "spectral"},
 }  # fmt: skip
 # Each backend has random numbers of its own; these only have to run.
-RANDOM = {"noisy quantiles": {"distribution": "iqn", "noisy": True, "dueling": True}}
+RANDOM = {"noisy quantiles": {"distribution": "iqn", "atoms": 8, "noisy": True, "dueling": True}}
 
 
 def a_batch(size: int) -> Batch:
@@ -73,8 +73,8 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def joins(settings: dict[str, Any]) -> bool:
-    """Returns whether four updates made in one call are those made one by one, to the last bit."""
-    batches = a_batch(32)
+    """Returns whether two updates made in one call are those made one by one, to the last bit."""
+    batches = a_batch(16)
     config = Config(network="nips", batch_size=8, **settings)
     agent = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
     if keras.backend.backend() == "jax":
@@ -82,9 +82,9 @@ def joins(settings: dict[str, Any]) -> bool:
         agent._updates = jax_updates(agent.learner, agent.optimizer, joined=True)
     first_state = agent.get_state()
     states, found = [], []
-    for size in (8, 32):
+    for size in (8, 16):
         agent.set_state(first_state)
-        made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 32, size)]
+        made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 16, size)]
         found.append([np.hstack(update).tolist() for call in made for update in call])
         states.append({name: array.tolist() for name, array in agent.get_state()[1].items()})
     return found[0] == found[1] and states[0] == states[1]
@@ -99,11 +99,14 @@ def course(agent: Agent, batch: Batch) -> list[Any]:
     return did
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    found = {
+def results(folder: Path) -> dict[str, Any]:
+    """Returns what all updates give, from the weights in a folder; writes those that it lacks."""
+    of_updates = {
         kind: {name: updates(folder / name, settings) for name, settings in sets.items()}
         for kind, sets in (("same", SAME), ("random", RANDOM))
     }
-    found["joins"] = joins(RANDOM["noisy quantiles"])
-    print(json.dumps({**found, "tensorflow": "tensorflow" in sys.modules}))
+    return {**of_updates, "joins": joins(RANDOM["noisy quantiles"])}
+
+
+if __name__ == "__main__":
+    print(json.dumps({**results(Path(sys.argv[1])), "tensorflow": "tensorflow" in sys.modules}))

@@ -298,9 +298,10 @@ def trained(in_background: bool, exponent: float) -> tuple[Trainer, list[Episode
     """
     config = Config(
         environment="Breakout-v0",
-        envs=4,
+        envs=2,
         frame_skip=20,
         memory_size=160,
+        batch_size=16,
         pretrain_transitions=80,
         steps=200,
         train_every=4,

@@ -366,7 +366,7 @@ def test_the_original_resume_command_works_and_pretrains_greedily(tmp_path: Path
     start(*arguments, "-st", 40, "-pre", 64, cwd=tmp_path).communicate()
     process = start(
         *arguments, "--continue", "Breakout-v0_weights.h5", "--start", 0.1, "--end", 0.0,
-        "-pre", 200, "-st", 800, "-b", 8, "--progress", cwd=tmp_path,
+        "-pre", 200, "-st", 400, "-b", 8, "--progress", cwd=tmp_path,
     )  # fmt: skip
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
