@@ -1,11 +1,10 @@
-"""The program's terminal: colours, error messages, progress and signals."""
+"""The program's terminal: colours, error messages and progress."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
-import signal
 import sys
 import textwrap
 import time
@@ -18,7 +17,6 @@ from system.root import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import FrameType
 
 PROGRAM, PLOTTER = "dqn_atari.py", "reward_visualizer.py"
 COLUMNS = 80  # of a line, unless a path or a command needs more
@@ -28,34 +26,6 @@ BAR = "{desc}: |{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
 BAR_COLUMNS = 48
 # Parameters of ECMA-48, "Select graphic rendition".
 LOOKS = {"heading": "1;36", "changed": "1", "error": "1;31", "warning": "1;33"}
-
-
-class StopSignals:
-    """Notes the first Ctrl-C or SIGTERM as a request to stop; the second acts as usual.
-
-    Attributes:
-        received: the number of the signal, or None before there is one.
-    """
-
-    def __init__(self) -> None:
-        """Starts without a signal, and does not listen yet."""
-        self.received: int | None = None
-        self._usual: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        """Takes over the signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._usual[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restores the handlers of the signals."""
-        for number, handler in self._usual.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
-        self.__exit__()
 
 
 def painted(text: str, look: str, stream: TextIO) -> str:

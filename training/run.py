@@ -18,8 +18,9 @@ from storage.checkpoints import Checkpoint, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import read_evaluations
 from storage.files import check_folder, locked
-from system.console import Progress, StopSignals
+from system.console import Progress
 from system.memory import mebibytes
+from system.signals import StopSignals
 from training.evaluations import Evaluations
 from training.prefetching import make_prefetcher
 from training.report import introduction, summary
@@ -55,7 +56,7 @@ def train(
         checkpoint: what the run goes on from.
 
     Returns:
-        The exit status: 0, or 130 or 143 where a signal ended the run.
+        The exit status: 0, or 129, 130 or 143 where a signal ended the run.
 
     Raises:
         ArrayFileError: the checkpoint has been damaged since it was found.
