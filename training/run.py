@@ -18,7 +18,7 @@ from storage.checkpoints import Checkpoint, State
 from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import read_evaluations
 from storage.files import check_folder, locked
-from system.console import Progress
+from system.console import Progress, warn_of_lost_output
 from system.memory import mebibytes
 from system.signals import StopSignals
 from training.evaluations import Evaluations
@@ -87,6 +87,7 @@ def train(
                 Run(config, trainer, evaluations, files, stop, view).to_its_end()
         trainer.close()
     print(summary(config, trainer, evaluations, sys.stdout))
+    warn_of_lost_output()
     return 0 if stop.received is None else 128 + stop.received
 
 
