@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from system.signals import REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +36,8 @@ def loading_libraries() -> Iterator[None]:
     """
     is_first = "keras" not in sys.modules
     with ExitStack() as after:
-        after.enter_context(_stderr_held_back())
+        if is_first and hasattr(os, "fork"):  # Windows cannot fork, and gets all that is written
+            after.enter_context(_stderr_held_back())
         if NOT_NEEDED not in sys.modules:
             # An import of it then fails.
             sys.modules[NOT_NEEDED] = None  # type: ignore[assignment]
@@ -51,17 +54,38 @@ def loading_libraries() -> Iterator[None]:
 def _stderr_held_back() -> Iterator[None]:
     """Holds back what TensorFlow's C++ code writes to stderr while it loads.
 
-    No setting silences all of it. It is shown if loading fails.
+    No setting silences all of it. A child process keeps it, and shows it where loading fails or
+    this process dies: a library that cannot run on this processor says so, and aborts.
     """
-    with tempfile.TemporaryFile() as held_back:
-        stderr = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    source, target = os.pipe()
+    keeper = os.fork()
+    if not keeper:
+        os.close(target)
+        _show_when_ended(source)
+    os.close(source)
+    stderr = os.dup(2)
+    os.dup2(target, 2)
+    os.close(target)
+    is_shown = False
+    try:
+        yield
+    except Exception:
+        is_shown = True
+        raise
+    finally:
+        if not is_shown:
+            os.kill(keeper, signal.SIGKILL)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.waitpid(keeper, 0)
+
+
+def _show_when_ended(source: int) -> NoReturn:
+    """Waits until nobody can write to a pipe any more, shows on stderr what was, and exits."""
+    try:
+        for number in REQUESTS:
+            signal.signal(number, signal.SIG_IGN)
+        held_back = b"".join(iter(lambda: os.read(source, 65536), b""))
+        os.write(2, held_back)
+    finally:
+        os._exit(0)

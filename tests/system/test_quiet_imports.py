@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 
@@ -49,6 +50,14 @@ def test_what_loads_is_quiet_and_not_searched_for_what_can_be_freed() -> None:
 def test_what_fails_to_load_is_heard_and_all_is_as_before() -> None:
     lines = ["not there", "False False", "failed", "True False", "matplotlib"]
     assert loaded("1 / 0") == (lines, "hello")
+
+
+def test_last_words_of_a_library_that_aborts_are_heard() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORK.format(then="os.abort()")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGABRT, "hello")
 
 
 def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
