@@ -46,8 +46,9 @@ class BackendError(OneLineError):
 
 def set_variables() -> None:
     """Sets the variables that libraries read. They have to be loaded after this."""
-    for name in NOT_FOR_US:
-        os.environ.pop(name, None)
+    for name in list(os.environ):
+        if name in NOT_FOR_US or name.startswith("TQDM_"):  # these are for bars of other programs
+            del os.environ[name]
     if not os.environ.get("KERAS_BACKEND"):
         os.environ["KERAS_BACKEND"] = _backend_of_keras_json() or BACKENDS[0]
     # There is no keras.json, and none can be written.

@@ -11,6 +11,7 @@ has asked for:
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -31,11 +32,18 @@ SET_UP = "`make train` sets up all that is needed, or pip install -r requirement
 
 
 def begin() -> None:
-    """Brings the process to its known state. Ends it where Python is too old."""
+    """Brings the process to its known state.
+
+    Ends it where Python is too old, or nobody can tell where its files are to be.
+    """
     open_streams()
     if sys.version_info < OLDEST:
         wanted, this = (".".join(map(str, version[:2])) for version in (OLDEST, sys.version_info))
         sys.exit(f"{_program()}: error: Python {this} is too old: {wanted} or newer is needed")
+    try:
+        os.getcwd()
+    except OSError:
+        sys.exit(f"{_program()}: error: the working directory is gone: change to another folder")
     sys.excepthook = _say_in_one_line
     if sys.warnoptions:
         # PYTHONWARNINGS=error is for tests, and would end the program at a library's first warning.

@@ -51,12 +51,13 @@ def test_the_backend_is_the_users_and_numbers_are_ours(
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "TQDM_MININTERVAL": "often",
     }
     result = json.loads(after(SHOW, variables).stdout)
     assert result["KERAS_BACKEND"] == backend
     assert result["KERAS_HOME"] == os.devnull
     assert result["JAX_PLATFORMS"] == "cpu"
-    assert not {"JAX_ENABLE_X64", "MPLBACKEND"} & result.keys()
+    assert not {"JAX_ENABLE_X64", "MPLBACKEND", "TQDM_MININTERVAL"} & result.keys()
 
 
 def test_a_backend_without_a_device_is_told_in_one_line() -> None:

@@ -50,6 +50,17 @@ def test_a_library_that_is_broken_is_named_with_its_reason(code: str, tmp_path: 
     assert f"cycler cannot be loaded ({BROKEN[code]}" in done.stderr
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_working_directory_that_is_gone_is_said(program: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / program, "-h"], cwd=tmp_path, preexec_fn=tmp_path.rmdir,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    gone = "the working directory is gone: change to another folder"
+    assert done.stderr == f"{program}: error: {gone}\n"
+
+
 def test_an_error_of_ours_keeps_its_traceback() -> None:
     code = "from system.process import begin; begin(); from system import root; root.nothing"
     done = subprocess.run(

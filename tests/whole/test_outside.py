@@ -48,6 +48,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONIOENCODING": "cp1251",
         "PYTHONPATH": str(folder),
         "PYTHONWARNINGS": "error",
+        "TQDM_MININTERVAL": "often",
     }
 
 
