@@ -21,6 +21,8 @@ from system.errors import OneLineError
 BACKENDS = ("tensorflow", "jax")  # of Keras, that this program can use; the first is the default
 # Variables that change what the libraries compute, or that end a program for a developer to look.
 NOT_FOR_US = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
     "KERAS_NNX_ENABLED",
     "JAX_CHECK_TRACER_LEAKS",
     "JAX_DEBUG_INFS",
