@@ -12,7 +12,7 @@ import os
 import select
 import sys
 import unicodedata
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -99,13 +99,15 @@ def _likeness(letter: str) -> str:
     return LIKENESSES.get(letter) or parts or letter.encode("ascii", "backslashreplace").decode()
 
 
-def _opened(number: int, stream: TextIO | None) -> TextIO:
+def _opened(number: int, stream: Any) -> TextIO:
     """Returns a stream in place of Python's own, which is None where the descriptor was closed."""
     descriptor = Descriptor(number)
+    if stream is None:
+        return io.TextIOWrapper(descriptor, "utf-8", READABLE)
     return io.TextIOWrapper(
-        # It passes for a buffer, as it writes all that it is given.
         descriptor,
-        encoding=stream.encoding if stream else "utf-8",
-        errors=READABLE,
-        line_buffering=number == 2 or descriptor.isatty(),
+        stream.encoding,
+        READABLE,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,  # of PYTHONUNBUFFERED
     )

@@ -35,7 +35,7 @@ def test_a_request_to_stop_cleans_up_even_where_the_parent_held_it_back(number: 
     folder = Path(process.stdout.readline().strip())
     assert folder.is_dir()
     process.send_signal(number)
-    assert process.wait() == 128 + number
+    assert process.wait(timeout=60) == 128 + number
     assert not folder.exists()
 
 

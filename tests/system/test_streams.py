@@ -46,9 +46,16 @@ for stream in sys.stdout, sys.stderr:
 
 
 def test_a_full_pipe_that_does_not_block_gets_all_that_is_printed() -> None:
-    code = "os.set_blocking(1, False)\nfor n in range(30000): print(f'line {n}')"
+    code = "os.set_blocking(1, False)\nprint('x' * 1_000_000)"  # a pipe holds 65,536
     output, _ = start(code, stdout=subprocess.PIPE, text=True).communicate()
-    assert output.splitlines() == [f"line {n}" for n in range(30_000)]
+    assert output == "x" * 1_000_000 + "\n"
+
+
+def test_what_python_is_asked_not_to_buffer_is_not() -> None:
+    code = "print('at once'); os._exit(0)"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = start(code, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.communicate() == ("at once\n", None)
 
 
 @pytest.mark.parametrize("lost", ["full", "gone", "closed"])

@@ -80,7 +80,7 @@ def test_a_terminal_that_closes_ends_a_run_with_all_saved(tmp_path: Path) -> Non
     """Its size is 0×0, as in some containers, so it gets plain lines."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, ROOT / "dqn_atari.py", *RUN, "--out", tmp_path],
+        [sys.executable, ROOT / "dqn_atari.py", *RUN, "-st", "40000", "--out", tmp_path],
         stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
