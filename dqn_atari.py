@@ -11,11 +11,17 @@ python3 dqn_atari.py --list-agents                              agents that are 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before any library is loaded
+    from system.process import begin
+
+    begin()
+
 import argparse
 import dataclasses
 import os
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
@@ -24,10 +30,11 @@ from settings.command_line import AUTO, CHOSEN, DEFAULTS
 from settings.config import Config, renamed
 from settings.declaration import ConfigError, check_unchanged
 from settings.presets import PLAIN, PRESETS
-from system.console import say_error
+from system.console import PROGRAM, answered, say_error
 from system.cores import share_cores
-from system.devices import chosen_precision
+from system.devices import check_devices, chosen_precision
 from system.errors import OneLineError
+from system.libraries import check_backend, use_for_temporary_files
 from system.quiet_imports import loading_libraries, set_tensorflow_variables
 
 if TYPE_CHECKING:
@@ -113,7 +120,11 @@ def _changed(given: dict[str, Any], checkpoint: Checkpoint | None) -> frozenset[
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit status: 0, 1 (failed), 2 (usage), 130 or 143 (stopped)."""
+    """Runs the program; returns its exit status.
+
+    0 is for success, 1 for failure, 2 for wrong usage; 129, 130 and 143 for a run that a hang-up,
+    Ctrl-C or SIGTERM has stopped.
+    """
     given = vars(make_parser().parse_args(arguments))
     try:
         share_cores()
@@ -135,10 +146,6 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error) or "the machine has no memory left: give less --memory", 1)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of the output has gone: there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         where = f"cannot use {error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1)
@@ -152,6 +159,8 @@ def _run(
     checkpoint: Checkpoint | None,
 ) -> int:
     """Does what the settings, made of these arguments, ask for; returns the exit status."""
+    check_backend()
+    use_for_temporary_files(Path(config.out))
     set_tensorflow_variables()
     if config.cpu:
         # What TensorFlow and JAX look for on their way to a GPU.
@@ -164,10 +173,11 @@ def _run(
         from playing.watch import play
         from training.run import train
 
+    check_devices()
     if config.play:
-        return play(config)
+        return answered(PROGRAM, play(config))
     if config.evaluate:
-        return evaluate(config)
+        return answered(PROGRAM, evaluate(config))
     return train(config, changed, origins, checkpoint)
 
 

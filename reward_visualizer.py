@@ -10,8 +10,12 @@ docs/plotting.md shows what each flag makes.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before any library is loaded
+    from system.process import begin
+
+    begin()
+
 import argparse
-import contextlib
 import os
 import re
 import sys
@@ -20,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from plotting.axes import DEFAULT_X, DEFAULT_Y, X_AXES, Y_AXES
 from storage.episode_log import shown
-from system.console import PLOTTER, OneLineParser, say_error
+from system.console import PLOTTER, OneLineParser, answered, say_error
 from system.errors import OneLineError
+from system.libraries import load_matplotlib, use_for_temporary_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,8 +107,17 @@ def _pictures(options: argparse.Namespace) -> list[Path]:
     return [folder / f"{name}.{ending}" for ending in options.format or ("png",)]
 
 
+def _folder(options: argparse.Namespace) -> Path:
+    """Returns the folder that pictures or a page are written in, or in folders in it."""
+    if options.dashboard:
+        return options.dashboard.parent
+    return options.out.parent if _is_picture(options.out) else options.out or Path()
+
+
 def _draw(options: argparse.Namespace) -> None:
     """Draws what the command line asks for; only here are the libraries for it loaded."""
+    use_for_temporary_files(_folder(options))
+    load_matplotlib()
     x, y, average = options.x or DEFAULT_X, options.y or DEFAULT_Y, options.average
     if options.dashboard:
         from plotting.dashboard import write_dashboard
@@ -151,25 +165,17 @@ def main(argv: list[str] | None = None) -> int:
         if problem := _problem(options):
             parser.error(problem)
         _draw(options)
-        sys.stdout.flush()
-        return 0
+        return answered(PLOTTER)
     except KeyboardInterrupt:
         return 130
     except OneLineError as error:
         return _fail(str(error), error.status)
-    except ImportError as error:
-        return _fail(f"{error}; install what requirements.txt names")
     except OSError as error:
-        if error.filename:
-            problem = f"can't write {shown(error.filename)}: {error.strerror}"
-            right = "--dashboard names a page in a" if options.dashboard else "--out names a"
-            problem += f"; {right} folder that takes files"
-        else:
-            problem = f"can't write the output: {error.strerror}"
-        # Else Python would try to write what is buffered once more as it ends.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _fail(problem)
+        if not error.filename:
+            return _fail(error.strerror or str(error))
+        problem = f"can't write {shown(error.filename)}: {error.strerror}"
+        right = "--dashboard names a page in a" if options.dashboard else "--out names a"
+        return _fail(f"{problem}; {right} folder that takes files")
 
 
 def _fail(problem: str, status: int = 1) -> int:

@@ -1,12 +1,14 @@
-"""Kills runs, damages their files and fills their disk, and sees whether anything is lost.
+"""Kills runs, damages their files, fills their disk and starts them in odd places: what is lost?
 
     python3 -m benchmarks.faults kills      100 SIGKILLs at random times in one run of Pong
     python3 -m benchmarks.faults damage     1,000 files with one damaged byte
     python3 -m benchmarks.faults disk       a full disk at ten moments (as root, on Linux)
     python3 -m benchmarks.faults growth     memory and speed over 30 minutes of training
+    python3 -m benchmarks.faults outside    what a process inherits and others wrote (on Linux)
     python3 -m benchmarks.faults            all of them
 
-Each prints a row of one table: what was tried, how often, and what came of it.
+Each prints a row of one table: what was tried, how often, and what came of it; `outside` prints a
+table of its cases.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
+from benchmarks.outside import outside
 from benchmarks.run_notes import PROGRAM
 from storage.arrays import ArrayFile
 from storage.checkpoints import CheckpointError, newest
@@ -311,8 +314,8 @@ def growth(folder: Path, minutes: float, precision: str) -> str:
 def main() -> None:
     """Does what is asked for, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=("kills", "damage", "disk", "growth", "all"),
-                        default="all")  # fmt: skip
+    trials_to_choose = ("kills", "damage", "disk", "growth", "outside", "all")
+    parser.add_argument("what", nargs="?", choices=trials_to_choose, default="all")
     parser.add_argument("--kills", type=int, default=100, metavar="N")
     parser.add_argument("--steps", type=int, default=150_000, metavar="N", help="of the killed run")
     parser.add_argument("--files", type=int, default=1_000, metavar="N")
@@ -326,6 +329,11 @@ def main() -> None:
         "disk": functools.partial(disk, moments=options.moments),
         "growth": functools.partial(growth, minutes=options.minutes, precision=options.precision),
     }
+    if options.what in ("outside", "all"):
+        with tempfile.TemporaryDirectory() as folder_of_cases:
+            print(outside(Path(folder_of_cases)), end="\n\n")
+    if options.what == "outside":
+        return
     print("| fault | outcome |\n| --- | --- |")
     for name, trial in trials.items():
         if options.what in (name, "all"):

@@ -23,8 +23,8 @@ from typing import Any
 from atari.games import find_game
 from settings.paths import LOG_ENDING
 from storage.episode_log import Episode, RewardLog
-from system.console import StopSignals
 from system.quiet_imports import hide_package
+from system.signals import StopSignals
 
 FRAME_SKIP, FRAMES_IN_A_STATE = 4, 4
 MOST_STEPS = 10_000_000  # which exploration is a tenth of

@@ -42,10 +42,10 @@ from benchmarks.run_notes import NOTE, PROGRAM, new_part
 from settings.config import Config, renamed
 from storage.checkpoints import newest
 from storage.files import replacing
-from system.console import StopSignals
 from system.cores import usable_cores
 from system.errors import OneLineError
 from system.root import ROOT
+from system.signals import StopSignals
 
 SECONDS_BETWEEN_LOOKS = 0.1  # at the processes
 

@@ -13,7 +13,7 @@ from atari.published_scores import published_scores
 from playing.players import Player, load_player
 from playing.rollouts import MOST_SIDE_BY_SIDE, game_statistics
 from preprocessing import MAX_FRAMES
-from system.console import counted
+from system.console import counted, terminal_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ def measure(player: Player, name: str, epsilon: float, rng: np.random.Generator)
             desc=name,
             total=config.games_to_play,
             unit="game",
-            disable=not (config.progress and sys.stderr.isatty()),
+            disable=not (config.progress and terminal_columns(sys.stderr)),
             leave=False,
         )
     )

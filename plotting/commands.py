@@ -93,13 +93,12 @@ def title_of(groups: Sequence[Group], average: int) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line; letters that the output cannot encode are escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    """Prints a line at once."""
+    print(text, flush=True)
 
 
 def _say_note(text: str) -> None:
-    """Prints a line on stderr, which escapes by itself what it cannot encode."""
+    """Prints a line on stderr."""
     print(f"{PLOTTER}: {text}", file=sys.stderr, flush=True)
 
 

@@ -1,11 +1,11 @@
-"""The program's terminal: colours, error messages, progress and signals."""
+"""The program's terminal: colours, error messages and progress."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
-import signal
 import sys
 import textwrap
 import time
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from tqdm import tqdm
 
 from system.root import ROOT
+from system.streams import take_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import FrameType
 
 PROGRAM, PLOTTER = "dqn_atari.py", "reward_visualizer.py"
 COLUMNS = 80  # of a line, unless a path or a command needs more
@@ -28,34 +28,6 @@ BAR = "{desc}: |{bar}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}{postfix}"
 BAR_COLUMNS = 48
 # Parameters of ECMA-48, "Select graphic rendition".
 LOOKS = {"heading": "1;36", "changed": "1", "error": "1;31", "warning": "1;33"}
-
-
-class StopSignals:
-    """Notes the first Ctrl-C or SIGTERM as a request to stop; the second acts as usual.
-
-    Attributes:
-        received: the number of the signal, or None before there is one.
-    """
-
-    def __init__(self) -> None:
-        """Starts without a signal, and does not listen yet."""
-        self.received: int | None = None
-        self._usual: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        """Takes over the signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._usual[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restores the handlers of the signals."""
-        for number, handler in self._usual.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
-        self.__exit__()
 
 
 def painted(text: str, look: str, stream: TextIO) -> str:
@@ -70,6 +42,14 @@ def painted(text: str, look: str, stream: TextIO) -> str:
     if is_plain or not stream.isatty():
         return text
     return f"\x1b[{LOOKS[look]}m{text}\x1b[0m"
+
+
+def terminal_columns(stream: TextIO) -> int:
+    """Returns the columns of a stream's terminal; 0 where there is none or its size is unknown."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except OSError:  # it is a file, a pipe, or a terminal that is gone
+        return 0
 
 
 def folded(text: str) -> str:
@@ -117,6 +97,10 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(**options)
         self._example = example
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Ends the program, with status 1 where what it had to print could not be written."""
+        super().exit(answered(self.prog, status), message)
+
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
         if self._example:
@@ -133,6 +117,28 @@ def say_error(text: str, program: str = PROGRAM) -> None:
 def warn(text: str) -> None:
     """Says on stderr, above a bar if there is one, that something is wrong and the run goes on."""
     _complain("warning", text, PROGRAM)
+
+
+def warn_of_lost_output() -> None:
+    """Says on stderr, once, that what the program prints is lost and the run goes on, if it is."""
+    if failure := take_failure(sys.stdout):
+        warn(f"what is printed is lost ({failure.strerror}): the run goes on")
+
+
+def answered(program: str, status: int = 0) -> int:
+    """Returns the exit status of a program whose work is what it has printed.
+
+    It is 1, and said, where that could not be written; but a reader may leave when it has enough.
+
+    Args:
+        program: its name.
+        status: its exit status where all was written.
+    """
+    failure = take_failure(sys.stdout)
+    if status or not failure or failure.errno == errno.EPIPE:
+        return status
+    say_error(f"can't write the output: {failure.strerror}", program)
+    return 1
 
 
 def _complain(kind: str, text: str, program: str) -> None:
@@ -158,6 +164,7 @@ class Progress:
         self._what = what
         self._already_said: set[str] = set()
         self._stream = stream
+        has_bar = shown and terminal_columns(stream) > 0
         self._bar = tqdm(
             desc=what,
             total=total,
@@ -166,11 +173,11 @@ class Progress:
             unit_scale=True,
             bar_format=BAR,
             file=stream,
-            disable=not (shown and stream.isatty()),
+            disable=not has_bar,
             dynamic_ncols=True,
             mininterval=0.5,
         )
-        self._plain = shown and not stream.isatty()
+        self._plain = shown and not has_bar
         self._total, self._initial, self._step = total, initial, initial
         self._started = self._last_line = time.monotonic()
         if self._plain:
@@ -197,12 +204,13 @@ class Progress:
             # No-break spaces keep each text on one line.
             line = folded(", ".join(text.replace(" ", "\xa0") for text in texts))
             print(line.replace("\xa0", " "), file=self._stream, flush=True)
+        warn_of_lost_output()
 
     def _fitting(self, status: Sequence[str]) -> str:
         """Returns the first texts of a status, as many as fit into a bar's line."""
         if self._bar.disable:
             return ""
-        room = os.get_terminal_size(self._stream.fileno()).columns - BAR_COLUMNS
+        room = terminal_columns(self._stream) - BAR_COLUMNS
         count = len(status)
         while count and sum(len(f", {text}") for text in status[:count]) > room:
             count -= 1

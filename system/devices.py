@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from system.control_groups import lines
+from system.errors import OneLineError
 
 # Keras is imported where it is used, as `-h` needs only what is known of the processor.
 
@@ -27,6 +29,27 @@ def chosen_precision() -> str:
     Updates take less time on a processor that has instructions for bfloat16: docs/results.md.
     """
     return "bfloat16" if has_bfloat16() else "float32"
+
+
+class DeviceError(OneLineError):
+    """Says in one line why Keras's backend has no device to compute on."""
+
+
+def check_devices() -> None:
+    """Checks that Keras's backend has a device to compute on.
+
+    Raises:
+        DeviceError: it has none, as where JAX_PLATFORMS names a GPU that is not there.
+    """
+    import keras
+
+    try:
+        keras.distribution.list_devices()
+    except (AssertionError, RuntimeError) as error:  # JAX asserts that there is one
+        raise DeviceError(
+            f"{keras.backend.backend()} finds no device to compute on: JAX_PLATFORMS is "
+            f"{os.environ.get('JAX_PLATFORMS', '')!r}; cpu is always there"
+        ) from error
 
 
 def is_jax() -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from system.signals import REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Keras imports it to draw pictures, which this program does not do, and works without it.
-NOT_NEEDED = "matplotlib"
+# What the libraries of each backend import where it is installed, and work without: Keras to draw
+# pictures, TensorFlow to convert functions of JAX. This program does neither.
+NOT_NEEDED = {"tensorflow": ("matplotlib", "jax"), "jax": ("matplotlib",)}
 
 
 def set_tensorflow_variables() -> None:
@@ -39,11 +42,14 @@ def loading_libraries() -> Iterator[None]:
     not loaded before, the collector ignores all objects that exist at the end from then on.
     """
     is_first = "keras" not in sys.modules
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     with ExitStack() as after:
-        after.enter_context(_stderr_held_back())
-        if NOT_NEEDED not in sys.modules:
-            hide_package(NOT_NEEDED)
-            after.callback(sys.modules.pop, NOT_NEEDED)
+        if is_first and hasattr(os, "fork"):  # Windows cannot fork, and gets all that is written
+            after.enter_context(_stderr_held_back())
+        for package in NOT_NEEDED.get(backend, ()):
+            if package not in sys.modules:
+                hide_package(package)
+                after.callback(sys.modules.pop, package)
         if gc.isenabled():
             gc.disable()
             after.callback(gc.enable)
@@ -56,17 +62,38 @@ def loading_libraries() -> Iterator[None]:
 def _stderr_held_back() -> Iterator[None]:
     """Holds back what TensorFlow's C++ code writes to stderr while it loads.
 
-    No setting silences all of it. It is shown if loading fails.
+    No setting silences all of it. A child process keeps it, and shows it where loading fails or
+    this process dies: a library that cannot run on this processor says so, and aborts.
     """
-    with tempfile.TemporaryFile() as held_back:
-        stderr = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    source, target = os.pipe()
+    keeper = os.fork()
+    if not keeper:
+        os.close(target)
+        _show_when_ended(source)
+    os.close(source)
+    stderr = os.dup(2)
+    os.dup2(target, 2)
+    os.close(target)
+    is_shown = False
+    try:
+        yield
+    except Exception:
+        is_shown = True
+        raise
+    finally:
+        if not is_shown:
+            os.kill(keeper, signal.SIGKILL)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.waitpid(keeper, 0)
+
+
+def _show_when_ended(source: int) -> NoReturn:
+    """Waits until nobody can write to a pipe any more, shows on stderr what was, and exits."""
+    try:
+        for number in REQUESTS:
+            signal.signal(number, signal.SIG_IGN)
+        held_back = b"".join(iter(lambda: os.read(source, 65536), b""))
+        os.write(2, held_back)
+    finally:
+        os._exit(0)

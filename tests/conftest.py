@@ -5,12 +5,16 @@ import os
 import hypothesis
 import pytest
 
+from system.cores import THREADS_WITHIN, VARIABLES
 from system.quiet_imports import set_tensorflow_variables
 
 set_tensorflow_variables()
 # Two files run side by side, and threads that wait for one another would only be in the way.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    for variable in VARIABLES:
+        # JAX compiles in these threads as well.
+        if variable != THREADS_WITHIN["jax"]:
+            os.environ.setdefault(variable, "1")
 
 # What an example takes is not what these tests are about, and other work makes it longer.
 hypothesis.settings.register_profile("suite", deadline=None)

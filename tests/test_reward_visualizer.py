@@ -31,6 +31,7 @@ SEVEN = [
     *("episodes_rewards", "episodes_probability", "episodes_loss", "probability_rewards"),
     *("steps_rewards", "steps_probability", "steps_loss"),
 ]
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 SCORES = ["episodes_scores", "probability_scores", "steps_scores"]
 
 
@@ -302,7 +303,7 @@ def test_live_picture_follows_the_run_until_an_interrupt(tmp_path: Path) -> None
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "MPLBACKEND": "agg"},
+        env={name: os.environ[name] for name in os.environ if name not in DISPLAYS},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout

@@ -18,8 +18,9 @@ from storage.episode_log import Episode, RewardLog
 from storage.evaluation_log import read_evaluations
 from storage.files import check_folder, locked
 from storage.state import State
-from system.console import Progress, StopSignals
+from system.console import Progress, warn_of_lost_output
 from system.memory import mebibytes
+from system.signals import StopSignals
 from training.evaluations import Evaluations
 from training.prefetching import make_prefetcher
 from training.report import introduction, summary
@@ -56,7 +57,7 @@ def train(
         checkpoint: what the run goes on from.
 
     Returns:
-        The exit status: 0, or 130 or 143 where a signal ended the run.
+        The exit status: 0, or 129, 130 or 143 where a signal ended the run.
 
     Raises:
         ArrayFileError: the checkpoint has been damaged since it was found.
@@ -87,6 +88,7 @@ def train(
                 Run(config, trainer, evaluations, files, stop, view).to_its_end()
         trainer.close()
     print(summary(config, trainer, evaluations, sys.stdout))
+    warn_of_lost_output()
     return 0 if stop.received is None else 128 + stop.received
 
 

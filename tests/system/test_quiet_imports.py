@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from system.quiet_imports import NOT_NEEDED, loading_libraries
+from system.quiet_imports import loading_libraries
 from system.root import ROOT
 
 # What a library does as it loads: it says something on stderr, looks for another one, makes a mess.
@@ -18,10 +19,11 @@ from system.quiet_imports import loading_libraries
 try:
     with loading_libraries():
         os.write(2, b"hello")
-        try:
-            import matplotlib
-        except ImportError:
-            print("not there")
+        for package in ("matplotlib", "jax"):
+            try:
+                __import__(package)
+            except ImportError:
+                print(package, "is hidden")
         print(gc.isenabled(), gc.get_freeze_count() > 0)
         {then}
 except ArithmeticError:
@@ -42,21 +44,36 @@ def loaded(then: str) -> tuple[list[str], str]:
 
 
 def test_what_loads_is_quiet_and_not_searched_for_what_can_be_freed() -> None:
-    lines = ["not there", "False False", "True True", "matplotlib"]
+    lines = ["matplotlib is hidden", "jax is hidden", "False False", "True True", "matplotlib"]
     assert loaded("pass") == (lines, "")
 
 
 def test_what_fails_to_load_is_heard_and_all_is_as_before() -> None:
-    lines = ["not there", "False False", "failed", "True False", "matplotlib"]
+    lines = [
+        "matplotlib is hidden",
+        "jax is hidden",
+        "False False",
+        "failed",
+        "True False",
+        "matplotlib",
+    ]
     assert loaded("1 / 0") == (lines, "hello")
 
 
+def test_last_words_of_a_library_that_aborts_are_heard() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORK.format(then="os.abort()")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGABRT, "hello")
+
+
 def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, NOT_NEEDED, pytest)
+    monkeypatch.setitem(sys.modules, "matplotlib", pytest)
     monkeypatch.setitem(sys.modules, "keras", pytest)
     with loading_libraries():
-        assert sys.modules[NOT_NEEDED] is pytest
-    assert sys.modules[NOT_NEEDED] is pytest
+        assert sys.modules["matplotlib"] is pytest
+    assert sys.modules["matplotlib"] is pytest
 
 
 def test_what_came_after_keras_can_still_be_freed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from playing.training_window import LiveView
 from settings.config import Config
 from storage.episode_log import RewardLog, read_log
 from storage.state import State
-from system.console import StopSignals
 from system.root import ROOT
+from system.signals import StopSignals
 from tests.helpers.falling_ball import FallingBall
 from tests.helpers.logs import episode
 from training.diagnosis import (

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from system import cores
 from system.root import ROOT
 from tests.helpers.outcomes import assert_same
 
@@ -36,7 +37,7 @@ class Run:
 
     def start(self, *more: str) -> subprocess.Popen:
         # On all cores, as users run it.
-        environment = {k: v for k, v in os.environ.items() if k != "TF_NUM_INTRAOP_THREADS"}
+        environment = {k: v for k, v in os.environ.items() if k not in cores.VARIABLES}
         command = [sys.executable, str(PROGRAM), *FLAGS, "--out", str(self.folder), *more]
         with self.output.open("w") as file:
             return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
