@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import struct
 import tempfile
@@ -24,6 +25,10 @@ import zlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Nobody else writes a file while it is read or written here, and some file systems have no locks.
+# The HDF5 library looks at this as it is loaded; it is Keras that opens most of the files.
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 
 import h5py
 import numpy as np
