@@ -195,7 +195,7 @@ def broken(kind: str, whole: bytes) -> bytes:
     [
         ("missing", "does not exist"),
         ("empty", "is empty"),
-        ("cut short", "damaged"),
+        ("cut short", "cannot be read"),
         ("text", "no weights file"),
         ("other game", "it has 6 values for the actions, this run has 4"),
     ],
