@@ -354,6 +354,10 @@ def only_error(text: str) -> str:
         (["-f", "log", "--dashboard", "a.html", "--out", "b"], "--dashboard goes without --out"),
         (["-f", "log", "--dashboard", "a.png"], "a.png has to end in .html"),
         (["-f", "log", "--videos", "a"], "--videos is for the page of --dashboard"),
+        (["-f", "log", ""], "-f/--file: is empty: give a value, or leave the flag out"),
+        (["-f", "log", "--out", ""], "--out: is empty"),
+        (["-f", "log", "--dashboard", ""], "--dashboard: is empty"),
+        (["-f", "log", "--dashboard", "a.html", "--videos="], "--videos: is empty"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_status_2(
