@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import tempfile
 from contextlib import contextmanager
 from fractions import Fraction
@@ -22,6 +24,9 @@ GIF_CLOCK = Fraction(1, 100)  # seconds, the unit of time in a GIF
 # Units that a picture lasts. Many programs show shorter pictures for ten times as long.
 GIF_SHORTEST = 2
 GIF_COLOURS = 255  # and one more for a pixel that does not change
+# Where there are more: with fewer colours fewer pixels change, and the file is a quarter smaller.
+GIF_ROUNDED_COLOURS = 128
+GIF_WINDOW = 22  # binary logarithm of the bytes that are looked back at as pictures are compressed
 
 
 class VideoError(OneLineError):
@@ -57,7 +62,7 @@ def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
 def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
     """Writes an animated GIF. It appears, whole, when the context ends without an exception.
 
-    Where the pictures have more than 255 colours, these are rounded to at most 255. A picture of a
+    Where the pictures have more than 255 colours, these are rounded to at most 128. A picture of a
     GIF lasts at least 1/50 s, so a faster video loses some of its pictures.
 
     Args:
@@ -154,15 +159,19 @@ class _Mp4:
 
 
 class _Gif:
-    """Keeps all pictures, compressed, until all of their colours are known."""
+    """Keeps all pictures, compressed as one stream, until all of their colours are known."""
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second
-        self._size = (0, 0)  # height, width
+        self._shape = (0, 0, 0)  # of a picture
         self._is_used = np.zeros(2**24, bool)  # whether a picture has the colour 0xRRGGBB
-        self._packed: list[bytes] = []  # [height, width] uint32 colours of each picture, compressed
         self._times: list[int] = []  # when each appears, in 1/100 s
         self._added = 0
+        self._packed = io.BytesIO()
+        # The window holds the picture before, of which most is still there.
+        parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=GIF_WINDOW)
+        packer = zstandard.ZstdCompressor(compression_params=parameters)
+        self._packer = packer.stream_writer(self._packed, closefd=False)
 
     def add(self, picture: np.ndarray) -> None:
         """Keeps a picture, unless the picture before would be too short."""
@@ -170,34 +179,47 @@ class _Gif:
         self._added += 1
         if self._times and time - self._times[-1] < GIF_SHORTEST:
             return
-        red, green, blue = (picture[..., channel].astype(np.uint32) for channel in range(3))
-        colours = red << 16 | green << 8 | blue
-        self._size = colours.shape
-        self._is_used[colours] = True
-        self._packed.append(zstandard.compress(colours.tobytes(), 1))
+        self._shape = picture.shape
+        self._is_used[_colours(picture)] = True
+        self._packer.write(np.ascontiguousarray(picture).data)
         self._times.append(time)
 
     def finish(self) -> None:
         """Encodes all pictures."""
-        if not self._packed:
+        if not self._times:
             raise VideoError("a video needs at least one picture")
         av = _pyav()
         palette, index_of = _palette(np.flatnonzero(self._is_used))
         stream = self._container.add_stream("gif", rate=round(1 / GIF_CLOCK))
-        stream.height, stream.width = self._size
+        stream.height, stream.width, _ = self._shape
         stream.pix_fmt = "pal8"
-        for packed, time in zip(self._packed, self._times, strict=True):
-            colours = np.frombuffer(zstandard.decompress(packed), np.uint32).reshape(self._size)
-            frame = av.VideoFrame.from_ndarray((index_of[colours], palette), "pal8")
+        for picture, time in zip(self._pictures(), self._times, strict=True):
+            frame = av.VideoFrame.from_ndarray((index_of[_colours(picture)], palette), "pal8")
             frame.pts, frame.time_base = time, GIF_CLOCK
             self._container.mux(stream.encode(frame))
         self._container.mux(stream.encode())
 
+    def _pictures(self) -> Iterator[np.ndarray]:
+        """Yields the pictures that were kept."""
+        self._packer.flush(zstandard.FLUSH_FRAME)
+        self._packed.seek(0)
+        with zstandard.ZstdDecompressor().stream_reader(self._packed) as unpacked:
+            for _ in self._times:
+                content = unpacked.read(math.prod(self._shape))
+                yield np.frombuffer(content, np.uint8).reshape(self._shape)
+
+
+def _colours(picture: np.ndarray) -> np.ndarray:
+    """Returns the colour 0xRRGGBB of each pixel, [height, width] uint32."""
+    red, green, blue = (picture[..., channel].astype(np.uint32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
 
 def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a palette of at most 255 colours, and the palette's index of each colour.
+    """Returns a palette, and the palette's index of each colour.
 
-    Where there are more colours, their channels are rounded to fewer bits.
+    Where there are more than 255 colours, their channels are rounded to fewer bits, so that at most
+    128 are left.
 
     Args:
         colours: [N] int, 0xRRGGBB each.
@@ -206,10 +228,11 @@ def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The palette, [256, 4] uint8: alpha, red, green and blue, the last entry transparent; and the
         indices, [2**24] uint8.
     """
+    most = GIF_COLOURS if len(colours) <= GIF_COLOURS else GIF_ROUNDED_COLOURS
     for bits in range(8, 0, -1):
         kept = 0xFF >> (8 - bits) << (8 - bits)
         cells, cell_of = np.unique(colours & (kept << 16 | kept << 8 | kept), return_inverse=True)
-        if len(cells) <= GIF_COLOURS:
+        if len(cells) <= most:
             break
     # The palette has the mean of the colours in each cell.
     counts = np.bincount(cell_of)

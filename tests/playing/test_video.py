@@ -68,7 +68,7 @@ def test_a_gif_of_many_colours_has_the_nearest_it_can(tmp_path: Path) -> None:
     write(gif_writer, tmp_path / "game.gif", pictures, Fraction(15))
     played, _ = read(tmp_path / "game.gif")
     for ours, theirs in zip(played, pictures, strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() <= 16
+        assert np.abs(ours.astype(int) - theirs).max() < 32
 
 
 def test_a_gif_holds_little_more_than_what_changes(tmp_path: Path) -> None:
