@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-import tempfile
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import zstandard
@@ -18,6 +16,7 @@ from system.errors import OneLineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
     from types import ModuleType
 
 GIF_CLOCK = Fraction(1, 100)  # seconds, the unit of time in a GIF
@@ -52,10 +51,12 @@ def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
         OSError: the file cannot be written.
         VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
-    with replacing(path, suffix=".mp4") as new, _container(new, "mp4", "libx264") as container:
-        writer = _Mp4(container, pictures_per_second)
+    with (
+        replacing(path, suffix=".mp4") as new,
+        new.open("wb") as file,
+        _encoding(_Mp4, file, pictures_per_second) as writer,
+    ):
         yield writer
-        writer.finish()
 
 
 @contextmanager
@@ -73,49 +74,59 @@ def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
         OSError: the file cannot be written.
         VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
-    with replacing(path, suffix=".gif") as new, _container(new, "gif", "gif") as container:
-        writer = _Gif(container, pictures_per_second)
+    with (
+        replacing(path, suffix=".gif") as new,
+        new.open("wb") as file,
+        _encoding(_Gif, file, pictures_per_second) as writer,
+    ):
         yield writer
-        writer.finish()
 
 
 def gif_of(pictures: Iterable[np.ndarray], pictures_per_second: Fraction) -> bytes:
-    """Returns an animated GIF, as the bytes of a file.
+    """Returns an animated GIF, as the bytes of a file; see `gif_writer`.
 
     Args:
         pictures: [height, width, 3] uint8 RGB each, at least one.
         pictures_per_second: speed of the video.
 
     Raises:
-        OSError: the temporary file cannot be written.
         VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pictures.gif"
-        with gif_writer(path, pictures_per_second) as writer:
-            for picture in pictures:
-                writer.add(picture)
-        return path.read_bytes()
+    file = io.BytesIO()
+    with _encoding(_Gif, file, pictures_per_second) as writer:
+        for picture in pictures:
+            writer.add(picture)
+    return file.getvalue()
 
 
 @contextmanager
-def _container(path: Path, form: str, encoder: str) -> Iterator[Any]:
-    """Opens PyAV's container for a file, and turns PyAV's errors into OSError or VideoError."""
+def _encoding(
+    kind: type[_Mp4] | type[_Gif], file: BinaryIO, pictures_per_second: Fraction
+) -> Iterator[VideoWriter]:
+    """Encodes pictures into a file, and turns PyAV's errors into OSError or VideoError.
+
+    Args:
+        kind: the encoder.
+        file: open, as PyAV takes what stands before a colon in a path for a protocol.
+        pictures_per_second: speed of the video.
+    """
     av = _pyav()
     try:
-        av.codec.Codec(encoder, "w")
-        with av.open(str(path), "w", format=form) as container:
-            yield container
+        av.codec.Codec(kind.ENCODER, "w")
+        with av.open(file, "w", format=kind.FORMAT) as container:
+            writer = kind(container, pictures_per_second)
+            yield writer
+            writer.finish()
     except av.codec.codec.UnknownCodecError as error:
         raise VideoError(
-            f"no {form.upper()} can be written, as this PyAV has no encoder {encoder}: install "
-            "that of PyPI, pip install --force-reinstall av"
+            f"no {kind.FORMAT.upper()} can be written, as this PyAV has no encoder {kind.ENCODER}: "
+            "install that of PyPI, pip install --force-reinstall av"
         ) from error
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             # PyAV's own OSError does not take a file name.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise VideoError(f"cannot write the video {path.name}: {error}") from error
+            raise OSError(error.errno, error.strerror) from error
+        raise VideoError(f"cannot write the {kind.FORMAT.upper()} video: {error}") from error
 
 
 def _pyav() -> ModuleType:
@@ -133,6 +144,8 @@ def _pyav() -> ModuleType:
 
 class _Mp4:
     """Encodes each picture as it comes."""
+
+    FORMAT, ENCODER = "mp4", "libx264"
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second
@@ -160,6 +173,8 @@ class _Mp4:
 
 class _Gif:
     """Keeps all pictures, compressed as one stream, until all of their colours are known."""
+
+    FORMAT = ENCODER = "gif"
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import av
@@ -27,7 +29,6 @@ from tests.helpers.resident_memory import taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Few long steps make a short game.
 FRAME_SKIP = 40
@@ -217,6 +218,18 @@ def test_the_overlay_reddens_what_the_values_depend_on(overlaid: Played) -> None
     picture = insight_picture(Insight(state, names, overlaid.values[30], 0, saliency))
     is_red = (picture == (255, 0, 0)).all(axis=-1)
     assert is_red.sum() == 4 * 10 * 3**2
+
+
+@pytest.mark.parametrize("name", ["run:1", "https:", "%03d", os.fsdecode(b"\xe9"), "-y"])
+def test_a_folder_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Recording(Path(name), "Pong-v0", SPEED) as recording:
+        recording.add(np.zeros((32, 32, 3), np.uint8))
+        recording.end_game()
+    names = {path.name for path in (tmp_path / name).iterdir()}
+    assert names == {"Pong-v0_game_1.mp4", "Pong-v0_game_1.gif"}
 
 
 def test_a_gif_has_the_first_minutes_of_a_long_game_and_the_mp4_all(
