@@ -12,8 +12,8 @@ import struct
 
 # The kernel's numbers of system calls, by machine.
 NUMBERS = {
-    "x86_64": {"flock": 73, "fsync": 74},
-    "aarch64": {"flock": 32, "fsync": 82},
+    "x86_64": {"flock": 73, "fsync": 74, "unlinkat": 263},
+    "aarch64": {"flock": 32, "fsync": 82, "unlinkat": 35},
 }
 IS_POSSIBLE = platform.system() == "Linux" and platform.machine() in NUMBERS
 
