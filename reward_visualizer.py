@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from plotting.axes import DEFAULT_X, DEFAULT_Y, X_AXES, Y_AXES
 from storage.episode_log import shown
+from system import arguments
 from system.console import PLOTTER, OneLineParser, answered, say_error
 from system.errors import OneLineError
 from system.libraries import load_matplotlib, use_for_temporary_files
@@ -51,12 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     text = "logs, <env id>_log.txt; folders with logs; patterns"
-    add("-f", "--file", required=True, action="extend", nargs="+", metavar="LOG", help=text)
+    add("-f", "--file", required=True, type=arguments.name, action="extend", nargs="+",
+        metavar="LOG", help=text)  # fmt: skip
     text = "episodes averaged into one point (default: %(default)s)"
     add("-a", "--average", type=_average, default=50, metavar="N", help=text)
     text = "folder in which average_<N>/ is written, or the one picture of --x, --y or several logs"
     text += "; or a file for that picture (default: the current folder)"
-    add("--out", type=Path, metavar="PATH", help=text)
+    add("--out", type=arguments.path, metavar="PATH", help=text)
     text = f"one picture with this x axis: {', '.join(X_AXES)} (default: {DEFAULT_X})"
     add("--x", choices=X_AXES, metavar="AXIS", help=text)
     text = f"one picture with this y axis: {', '.join(Y_AXES)} (default: {DEFAULT_Y})"
@@ -66,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     text = "draw the picture anew as runs write, in a window where there is a display, until Ctrl-C"
     add("--live", action="store_true", help=text)
     text = "write a page about the runs, which needs no other file"
-    add("--dashboard", type=Path, metavar="FILE.html", help=text)
+    add("--dashboard", type=arguments.path, metavar="FILE.html", help=text)
     text = "folder with videos for the page (default: the folders of the runs)"
-    add("--videos", type=Path, metavar="DIR", help=text)
+    add("--videos", type=arguments.path, metavar="DIR", help=text)
     return parser
 
 

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+GIF_SECONDS = 180  # of a game, at most: a GIF has no use for more, and becomes large
+
+
 class Recording:
-    """Writes each game as an MP4 and a GIF file. The files appear when the game has ended."""
+    """Writes each game as an MP4 file, and its first minutes as a GIF.
+
+    The files appear when the game has ended.
+    """
 
     def __init__(self, folder: Path, environment_id: str, pictures_per_second: Fraction):
         """Checks that files can be written.
@@ -33,8 +39,10 @@ class Recording:
         check_folder(folder, "--record")
         self._start = folder / environment_id.replace("/", "-")
         self._rate = pictures_per_second
+        self._most_in_gif = int(GIF_SECONDS * pictures_per_second)
         self._games = 0  # that have begun
-        self._writers: list[VideoWriter] = []  # of the game in progress
+        self._pictures = 0  # of the game in progress
+        self._writers: list[VideoWriter] = []  # likewise, its MP4 and its GIF
         self._files = ExitStack()
 
     def add(self, picture: np.ndarray) -> None:
@@ -49,11 +57,14 @@ class Recording:
             for open_writer, ending in ((mp4_writer, "mp4"), (gif_writer, "gif")):
                 path = self._start.with_name(f"{self._start.name}_game_{self._games}.{ending}")
                 self._writers.append(self._files.enter_context(open_writer(path, self._rate)))
-        for writer in self._writers:
-            writer.add(picture)
+        mp4, gif = self._writers
+        mp4.add(picture)
+        if self._pictures < self._most_in_gif:
+            gif.add(picture)
+        self._pictures += 1
 
     def end_game(self) -> None:
-        """Finishes the files of the game.
+        """Finishes the files of the game, and says where the GIF has not all of it.
 
         Raises:
             OSError: a file cannot be written.
@@ -61,6 +72,10 @@ class Recording:
         """
         self._writers = []
         self._files.close()
+        if self._pictures > self._most_in_gif:
+            minutes = GIF_SECONDS // 60
+            print(f"the MP4 has the whole game, the GIF its first {minutes} minutes", flush=True)
+        self._pictures = 0
 
     def __enter__(self) -> Recording:
         """Does nothing, as the first picture starts the first files."""

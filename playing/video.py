@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
+import math
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import zstandard
@@ -16,12 +16,16 @@ from system.errors import OneLineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
     from types import ModuleType
 
 GIF_CLOCK = Fraction(1, 100)  # seconds, the unit of time in a GIF
 # Units that a picture lasts. Many programs show shorter pictures for ten times as long.
 GIF_SHORTEST = 2
 GIF_COLOURS = 255  # and one more for a pixel that does not change
+# Where there are more: with fewer colours fewer pixels change, and the file is a quarter smaller.
+GIF_ROUNDED_COLOURS = 128
+GIF_WINDOW = 22  # binary logarithm of the bytes that are looked back at as pictures are compressed
 
 
 class VideoError(OneLineError):
@@ -47,17 +51,19 @@ def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
         OSError: the file cannot be written.
         VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
-    with replacing(path, suffix=".mp4") as new, _container(new, "mp4", "libx264") as container:
-        writer = _Mp4(container, pictures_per_second)
+    with (
+        replacing(path, suffix=".mp4") as new,
+        new.open("wb") as file,
+        _encoding(_Mp4, file, pictures_per_second) as writer,
+    ):
         yield writer
-        writer.finish()
 
 
 @contextmanager
 def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
     """Writes an animated GIF. It appears, whole, when the context ends without an exception.
 
-    Where the pictures have more than 255 colours, these are rounded to at most 255. A picture of a
+    Where the pictures have more than 255 colours, these are rounded to at most 128. A picture of a
     GIF lasts at least 1/50 s, so a faster video loses some of its pictures.
 
     Args:
@@ -68,49 +74,59 @@ def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
         OSError: the file cannot be written.
         VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
-    with replacing(path, suffix=".gif") as new, _container(new, "gif", "gif") as container:
-        writer = _Gif(container, pictures_per_second)
+    with (
+        replacing(path, suffix=".gif") as new,
+        new.open("wb") as file,
+        _encoding(_Gif, file, pictures_per_second) as writer,
+    ):
         yield writer
-        writer.finish()
 
 
 def gif_of(pictures: Iterable[np.ndarray], pictures_per_second: Fraction) -> bytes:
-    """Returns an animated GIF, as the bytes of a file.
+    """Returns an animated GIF, as the bytes of a file; see `gif_writer`.
 
     Args:
         pictures: [height, width, 3] uint8 RGB each, at least one.
         pictures_per_second: speed of the video.
 
     Raises:
-        OSError: the temporary file cannot be written.
         VideoError: PyAV or its encoder is missing or fails, or no picture was given.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pictures.gif"
-        with gif_writer(path, pictures_per_second) as writer:
-            for picture in pictures:
-                writer.add(picture)
-        return path.read_bytes()
+    file = io.BytesIO()
+    with _encoding(_Gif, file, pictures_per_second) as writer:
+        for picture in pictures:
+            writer.add(picture)
+    return file.getvalue()
 
 
 @contextmanager
-def _container(path: Path, form: str, encoder: str) -> Iterator[Any]:
-    """Opens PyAV's container for a file, and turns PyAV's errors into OSError or VideoError."""
+def _encoding(
+    kind: type[_Mp4] | type[_Gif], file: BinaryIO, pictures_per_second: Fraction
+) -> Iterator[VideoWriter]:
+    """Encodes pictures into a file, and turns PyAV's errors into OSError or VideoError.
+
+    Args:
+        kind: the encoder.
+        file: open, as PyAV takes what stands before a colon in a path for a protocol.
+        pictures_per_second: speed of the video.
+    """
     av = _pyav()
     try:
-        av.codec.Codec(encoder, "w")
-        with av.open(str(path), "w", format=form) as container:
-            yield container
+        av.codec.Codec(kind.ENCODER, "w")
+        with av.open(file, "w", format=kind.FORMAT) as container:
+            writer = kind(container, pictures_per_second)
+            yield writer
+            writer.finish()
     except av.codec.codec.UnknownCodecError as error:
         raise VideoError(
-            f"no {form.upper()} can be written, as this PyAV has no encoder {encoder}: install "
-            "that of PyPI, pip install --force-reinstall av"
+            f"no {kind.FORMAT.upper()} can be written, as this PyAV has no encoder {kind.ENCODER}: "
+            "install that of PyPI, pip install --force-reinstall av"
         ) from error
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             # PyAV's own OSError does not take a file name.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise VideoError(f"cannot write the video {path.name}: {error}") from error
+            raise OSError(error.errno, error.strerror) from error
+        raise VideoError(f"cannot write the {kind.FORMAT.upper()} video: {error}") from error
 
 
 def _pyav() -> ModuleType:
@@ -128,6 +144,8 @@ def _pyav() -> ModuleType:
 
 class _Mp4:
     """Encodes each picture as it comes."""
+
+    FORMAT, ENCODER = "mp4", "libx264"
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second
@@ -154,15 +172,21 @@ class _Mp4:
 
 
 class _Gif:
-    """Keeps all pictures, compressed, until all of their colours are known."""
+    """Keeps all pictures, compressed as one stream, until all of their colours are known."""
+
+    FORMAT = ENCODER = "gif"
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second
-        self._size = (0, 0)  # height, width
+        self._shape = (0, 0, 0)  # of a picture
         self._is_used = np.zeros(2**24, bool)  # whether a picture has the colour 0xRRGGBB
-        self._packed: list[bytes] = []  # [height, width] uint32 colours of each picture, compressed
         self._times: list[int] = []  # when each appears, in 1/100 s
         self._added = 0
+        self._packed = io.BytesIO()
+        # The window holds the picture before, of which most is still there.
+        parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=GIF_WINDOW)
+        packer = zstandard.ZstdCompressor(compression_params=parameters)
+        self._packer = packer.stream_writer(self._packed, closefd=False)
 
     def add(self, picture: np.ndarray) -> None:
         """Keeps a picture, unless the picture before would be too short."""
@@ -170,34 +194,47 @@ class _Gif:
         self._added += 1
         if self._times and time - self._times[-1] < GIF_SHORTEST:
             return
-        red, green, blue = (picture[..., channel].astype(np.uint32) for channel in range(3))
-        colours = red << 16 | green << 8 | blue
-        self._size = colours.shape
-        self._is_used[colours] = True
-        self._packed.append(zstandard.compress(colours.tobytes(), 1))
+        self._shape = picture.shape
+        self._is_used[_colours(picture)] = True
+        self._packer.write(np.ascontiguousarray(picture).data)
         self._times.append(time)
 
     def finish(self) -> None:
         """Encodes all pictures."""
-        if not self._packed:
+        if not self._times:
             raise VideoError("a video needs at least one picture")
         av = _pyav()
         palette, index_of = _palette(np.flatnonzero(self._is_used))
         stream = self._container.add_stream("gif", rate=round(1 / GIF_CLOCK))
-        stream.height, stream.width = self._size
+        stream.height, stream.width, _ = self._shape
         stream.pix_fmt = "pal8"
-        for packed, time in zip(self._packed, self._times, strict=True):
-            colours = np.frombuffer(zstandard.decompress(packed), np.uint32).reshape(self._size)
-            frame = av.VideoFrame.from_ndarray((index_of[colours], palette), "pal8")
+        for picture, time in zip(self._pictures(), self._times, strict=True):
+            frame = av.VideoFrame.from_ndarray((index_of[_colours(picture)], palette), "pal8")
             frame.pts, frame.time_base = time, GIF_CLOCK
             self._container.mux(stream.encode(frame))
         self._container.mux(stream.encode())
 
+    def _pictures(self) -> Iterator[np.ndarray]:
+        """Yields the pictures that were kept."""
+        self._packer.flush(zstandard.FLUSH_FRAME)
+        self._packed.seek(0)
+        with zstandard.ZstdDecompressor().stream_reader(self._packed) as unpacked:
+            for _ in self._times:
+                content = unpacked.read(math.prod(self._shape))
+                yield np.frombuffer(content, np.uint8).reshape(self._shape)
+
+
+def _colours(picture: np.ndarray) -> np.ndarray:
+    """Returns the colour 0xRRGGBB of each pixel, [height, width] uint32."""
+    red, green, blue = (picture[..., channel].astype(np.uint32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
 
 def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a palette of at most 255 colours, and the palette's index of each colour.
+    """Returns a palette, and the palette's index of each colour.
 
-    Where there are more colours, their channels are rounded to fewer bits.
+    Where there are more than 255 colours, their channels are rounded to fewer bits, so that at most
+    128 are left.
 
     Args:
         colours: [N] int, 0xRRGGBB each.
@@ -206,10 +243,11 @@ def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The palette, [256, 4] uint8: alpha, red, green and blue, the last entry transparent; and the
         indices, [2**24] uint8.
     """
+    most = GIF_COLOURS if len(colours) <= GIF_COLOURS else GIF_ROUNDED_COLOURS
     for bits in range(8, 0, -1):
         kept = 0xFF >> (8 - bits) << (8 - bits)
         cells, cell_of = np.unique(colours & (kept << 16 | kept << 8 | kept), return_inverse=True)
-        if len(cells) <= GIF_COLOURS:
+        if len(cells) <= most:
             break
     # The palette has the mean of the colours in each cell.
     counts = np.bincount(cell_of)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
 
 from plotting import average_plots
 from plotting.curve_plot import DPI, SIZE, draw_curves
+from plotting.curves import points_of
 from plotting.drawing import write_figure
 from plotting.log_table import read_table
-from plotting.runs import Group, environment_name, find_logs, grouped, read_run
-from storage.episode_log import shown
-from system.console import PLOTTER
+from plotting.runs import Group, Run, environment_name, find_logs, grouped, read_run
+from storage.episode_log import LogError, shown
+from system.console import PLOTTER, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +57,11 @@ def draw_one_picture(
         pictures: its files, one for each format.
 
     Raises:
-        LogError: a log can't be read, or lacks x or y.
+        LogError: a log that is named can't be read or lacks x or y, or all others do.
         OSError: the picture can't be written.
     """
-    groups = read_groups(names)
-    say_notes(groups)
+    groups, notes = read_groups(names, x, y)
+    say_notes(notes)
     figure = Figure(figsize=SIZE, dpi=DPI, layout="tight")
     draw_curves(figure, groups, x, y, average, title_of(groups, average))
     for path in pictures:
@@ -68,21 +69,56 @@ def draw_one_picture(
     _write(figure, pictures)
 
 
-def read_groups(names: Sequence[str]) -> list[Group]:
+class Runs(NamedTuple):
+    """Runs that can be drawn.
+
+    Attributes:
+        groups: the runs, grouped.
+        notes: what is wrong with their files, what is shown in another way than these say, and
+            which logs were left out.
+    """
+
+    groups: list[Group]
+    notes: list[str]
+
+
+def read_groups(names: Sequence[str], x: str, y: str) -> Runs:
     """Reads the runs that logs, folders and patterns stand for, and groups them.
 
+    A log in a folder, or one that a pattern fits, is left out if it can't be read or lacks x or y:
+    a run that has only begun does not spoil the picture of the others.
+
     Raises:
-        LogError: a log can't be read.
+        LogError: a log that is named can't be read or lacks x or y, or all others do.
     """
-    return grouped(read_run(path) for path in find_logs(names))
+    runs: list[Run] = []
+    problems: list[LogError] = []
+    for path, is_named in find_logs(names).items():
+        try:
+            run = read_run(path)
+            points_of(run, x, y)
+            runs.append(run)
+        except LogError as error:
+            problems.append(error)
+            if is_named:
+                raise
+    if not runs:
+        raise problems[0]
+    notes = [
+        f"{shown(run.path)}: {note}"
+        for run in runs
+        for note in [*average_plots.notes(run.table), *run.notes]
+    ]
+    if problems:
+        first = "as" if len(problems) == 1 else "the first as"
+        notes.append(f"left out {counted(len(problems), 'log')}, {first} {problems[0]}")
+    return Runs(grouped(runs), notes)
 
 
-def say_notes(groups: Sequence[Group]) -> None:
-    """Prints what is wrong with files of runs, and what is shown in another way than they say."""
-    for group in groups:
-        for run in group.runs:
-            for note in [*average_plots.notes(run.table), *run.notes]:
-                _say_note(f"{shown(run.path)}: {note}")
+def say_notes(notes: Sequence[str]) -> None:
+    """Prints what `read_groups` noted."""
+    for note in notes:
+        _say_note(note)
 
 
 def title_of(groups: Sequence[Group], average: int) -> str:

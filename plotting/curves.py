@@ -44,13 +44,23 @@ class Band(NamedTuple):
 
 
 def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
-    """Returns the curve of a run, without the episodes whose x or y is not finite.
+    """Returns the curve of a run; see `points_of`.
 
     Args:
         run: the run.
         x: a key of `X_AXES`.
         y: a key of `Y_AXES`.
         average: episodes of which each point is the mean.
+
+    Raises:
+        LogError: the run has no such points.
+    """
+    xs, ys = points_of(run, x, y)
+    return Curve(xs, moving_mean(ys, average))
+
+
+def points_of(run: Run, x: str, y: str) -> Curve:
+    """Returns a point for each episode of a run whose x and y are finite.
 
     Raises:
         LogError: the log lacks x or y, or has no episode where both are finite.
@@ -66,8 +76,7 @@ def curve_of(run: Run, x: str, y: str, average: int) -> Curve:
     if not finite.any():
         raise LogError(f"{shown(run.path)} has no episode with finite values of {x} and {y}")
     # Interpolation needs an x that does not fall, and a log may have been changed by hand.
-    xs = np.maximum.accumulate(xs[finite])
-    return Curve(xs, moving_mean(ys[finite], average))
+    return Curve(np.maximum.accumulate(xs[finite]), ys[finite])
 
 
 def evaluations_of(run: Run, x: str) -> Curve:

@@ -13,14 +13,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from atari.published_scores import published_scores
-from plotting.axes import X_AXES, Y_AXES
+from plotting.axes import Y_AXES
 from plotting.commands import read_groups, say, say_notes
 from plotting.curve_plot import PUBLISHED, draw_curves
 from plotting.html_parts import FIGURE_STYLE, MEDIA_TYPES, details, inline_svg, page, table, video
 from settings.config import Config
 from settings.declaration import GROUPS
 from settings.declaration import shown as setting_text
-from storage.episode_log import RECENT_GAMES, SECONDS_IN_AN_HOUR, LogError, shown
+from storage.episode_log import RECENT_GAMES, SECONDS_IN_AN_HOUR, shown
 from storage.files import replacing
 from system.console import counted
 from system.errors import OneLineError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # Epsilon, which is set and not found, comes last.
 CURVES = sorted(Y_AXES, key=lambda name: name == "epsilon")
+EVERY_LOG_HAS = "reward"  # a y axis
 FIGURE_WIDTH, FIGURE_HEIGHT = 5.4, 4.0  # inches; as wide as a phone, so that text keeps its size
 LINE_HEIGHT = 0.2  # inches; of a line of the legend, which comes below
 MOST_VIDEOS = 3
@@ -56,12 +57,12 @@ def write_dashboard(
         videos: a folder with videos; None for the folders of the runs.
 
     Raises:
-        LogError: a log can't be read, or lacks the x axis.
+        LogError: a log that is named can't be read or lacks the x axis, or all others do.
         VideosError: the folder isn't there.
         OSError: the page can't be written.
     """
-    groups = read_groups(names)
-    say_notes(groups)
+    groups, notes = read_groups(names, x, EVERY_LOG_HAS)
+    say_notes(notes)
     runs = [run for group in groups for run in group.runs]
     environments = ", ".join(dict.fromkeys(run.environment for run in runs))
     sections = [
@@ -132,15 +133,8 @@ def _score_row(label: str, run: Run, score: float) -> tuple[str, str, str]:
 
 
 def _curves(groups: Sequence[Group], x: str, average: int) -> str:
-    """Returns a picture of each y axis of which all logs have values.
-
-    Raises:
-        LogError: a log lacks the x axis.
-    """
+    """Returns a picture of each y axis of which all logs have values."""
     runs = [run for group in groups for run in group.runs]
-    for run in runs:
-        if not run.table.has(X_AXES[x].field.attribute):
-            raise LogError(f"{shown(run.path)} has no {x}: --x steps draws what every log has")
     pictures = []
     for y in CURVES:
         column = Y_AXES[y].field.attribute

@@ -32,23 +32,24 @@ def draw_live(names: Sequence[str], x: str, y: str, average: int, picture: Path)
     file that is replaced.
 
     Args:
-        names: logs, folders and patterns; logs that appear in folders later are drawn, too.
+        names: logs, folders and patterns; logs that appear in folders later, or have their first
+            line later, are drawn, too.
         x: the x axis.
         y: the y axis.
         average: episodes of which each point of a run is the mean.
         picture: the file.
 
     Raises:
-        LogError: at the start, a log can't be read, or lacks x or y.
+        LogError: at the start, a log that is named can't be read or lacks x or y, or all others do.
         OSError: the file can't be written.
     """
     # An interrupt is how this is meant to end.
     with contextlib.suppress(KeyboardInterrupt):
         _wait_for_episodes(names)
-        say_notes(read_groups(names))
+        say_notes(read_groups(names, x, y).notes)
 
         def draw(figure: Figure) -> None:
-            groups = read_groups(names)
+            groups, _ = read_groups(names, x, y)
             draw_curves(figure, groups, x, y, average, title_of(groups, average))
 
         if not _show_in_window(names, draw):

@@ -94,35 +94,45 @@ def environment_name(path: str) -> str:
     return shown(re.sub("^ALE-", "ALE/", match[1] if match else name))
 
 
-def find_logs(names: Iterable[str]) -> list[Path]:
-    """Returns the logs that files, folders and patterns stand for, each once.
+def find_logs(names: Iterable[str]) -> dict[Path, bool]:
+    """Returns the logs that files, folders and patterns stand for.
 
     A folder stands for all logs in it and in folders within it, without those of earlier runs that
     were set aside as `<env id>_log.1.txt`.
 
+    Returns:
+        For each log, once, whether it is named itself, and not by a folder or a pattern alone.
+
     Raises:
         LogError: a name stands for no log.
     """
-    logs: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}  # as they are given, by where they lie
+    named = set()
     for name in names:
         for path in _logs_of(name):
-            logs.setdefault(path.resolve(), path)
-    return list(logs.values())
+            paths.setdefault(path.resolve(), path)
+            if path == Path(name):
+                named.add(path.resolve())
+    return {path: place in named for place, path in paths.items()}
 
 
 def _logs_of(name: str) -> list[Path]:
     path = Path(name)
     if os.path.isdir(name):
-        logs = sorted(path.rglob(f"*{LOG_ENDING}"))
-        if not logs:
-            raise LogError(f"{shown(name)} is a folder without a log, <env id>{LOG_ENDING}")
-        return logs
+        if logs := _logs_in(path):
+            return logs
+        raise LogError(f"{shown(name)} is a folder without a log, <env id>{LOG_ENDING}")
     if os.path.lexists(name) or not glob.has_magic(name):
         return [path]
-    matches = sorted(glob.glob(name, recursive=True))
-    if not matches:
-        raise LogError(f"{shown(name)}: no file has such a name; give logs, <env id>{LOG_ENDING}")
-    return [log for match in matches for log in _logs_of(match)]
+    matches = map(Path, sorted(glob.glob(name, recursive=True)))
+    logs = [log for match in matches for log in (_logs_in(match) if match.is_dir() else [match])]
+    if not logs:
+        raise LogError(f"{shown(name)}: no log has such a name; give logs, <env id>{LOG_ENDING}")
+    return logs
+
+
+def _logs_in(folder: Path) -> list[Path]:
+    return sorted(folder.rglob(f"*{LOG_ENDING}"))
 
 
 def read_run(path: Path) -> Run:

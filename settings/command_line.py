@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from settings.config import Config
 from settings.declaration import GROUPS, shown
 from settings.presets import PRESETS
+from system import arguments
 from system.console import PROGRAM, OneLineParser
 from system.cores import chosen_environments, usable_cores
 from system.devices import chosen_precision
@@ -66,7 +67,7 @@ def make_parser(list_agents: type[argparse.Action]) -> argparse.ArgumentParser:
         if metadata["type"] is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = metadata["type"]
+            options["type"] = arguments.name if metadata["type"] is str else metadata["type"]
             options["choices"] = metadata["choices"]
             if metadata["auto"] and metadata["choices"]:
                 options["choices"] = (AUTO, *metadata["choices"])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -183,11 +184,22 @@ class CheckpointWriter:
                 raise
             flush_folder(self._folder)
             for old in [*before, path][: -self._keep]:
-                # Under a hidden name first: what has a number is whole.
-                shutil.rmtree(old.rename(old.with_name(f".{old.name}.{os.getpid()}")))
+                _remove(old)
         finally:
             if memory:
                 end_loans(memory.arrays.values())
+
+
+def _remove(checkpoint: Path) -> None:
+    """Removes a checkpoint, as far as it can be removed.
+
+    A network file system keeps the files that another process has open, such as a plotter: the next
+    `CheckpointWriter` removes what is left.
+    """
+    with suppress(OSError):
+        # Under a hidden name first: what has a number is whole.
+        hidden = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}"))
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _numbered(folder: Path) -> list[Path]:

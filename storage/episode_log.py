@@ -31,6 +31,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from storage.files import flush
 from storage.log_fields import Axis, fields_of, log_field
 from system.errors import OneLineError
 
@@ -373,13 +374,13 @@ class RewardLog:
         self._write(f"{format_episode(episode)}\n".encode("ascii"))
 
     def sync(self) -> None:
-        """Flushes all that was written to the disk.
+        """Flushes all that was written to the disk, on file systems that can do that.
 
         Raises:
-            OSError: that failed, or the log is a device or a pipe.
+            OSError: what was written may be lost.
         """
         try:
-            os.fsync(self._file.fileno())
+            flush(self._file.fileno())
         except OSError as error:
             error.filename = str(self.path)
             raise

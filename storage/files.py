@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from system.console import warn
 from system.errors import OneLineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import FileIO
     from pathlib import Path
+
+NAME_LETTERS = 40  # of a file's name in that of the new file; a name has at most 255 bytes
+# What a file system answers that cannot flush; what is written there is as safe as it can be.
+CANNOT_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
 @contextmanager
@@ -30,11 +36,12 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written.
     """
-    new = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    new = path.with_name(f".{path.name[:NAME_LETTERS]}.{os.getpid()}{suffix}")
     try:
         yield new
-        with new.open("rb") as written:
-            os.fsync(written.fileno())
+        # Windows flushes only what is open for writing.
+        with new.open("r+b") as written:
+            flush(written.fileno())
         new.replace(path)
     except OSError as error:
         # A failed write names no file, and the new file's name would tell users nothing.
@@ -67,6 +74,19 @@ def check_folder(folder: Path, flag: str) -> None:
         ) from error
 
 
+def flush(descriptor: int) -> None:
+    """Flushes an open file to the disk, on file systems that can do that.
+
+    Raises:
+        OSError: what was written may be lost.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_FLUSH:
+            raise
+
+
 def flush_folder(folder: Path) -> None:
     """Flushes the names of a folder's files to the disk, on systems that can do that."""
     # Windows cannot open a folder, and some file systems cannot flush one; the files are whole.
@@ -86,7 +106,7 @@ class LockedError(OneLineError):
 def locked(path: Path, what: str) -> Iterator[None]:
     """Holds a lock, which also ends when this process is killed.
 
-    Systems and file systems without locks hold nothing.
+    File systems without locks hold nothing, which is said; nor does Windows.
 
     Args:
         path: the lock's file, with the number of this process in it. It is there while the lock is
@@ -118,7 +138,7 @@ def _open_locked(path: Path, what: str) -> FileIO:
     """
     while True:
         file = path.open("a+b", buffering=0)
-        if not _try_lock(file.fileno()):
+        if not _try_lock(file):
             file.seek(0)
             holder = file.read().decode(errors="replace").strip() or "of unknown number"
             file.close()
@@ -133,16 +153,19 @@ def _open_locked(path: Path, what: str) -> FileIO:
         file.close()
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(file: FileIO) -> bool:
     """Locks a file until it is closed; returns False where another process holds the lock."""
     try:
         import fcntl
     except ImportError:  # on Windows
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # some network file systems have no locks
-        return True
+    except OSError as error:
+        warn(
+            f"{file.name} cannot be locked on this file system ({error.strerror}): see to it that "
+            "no other run writes the same files"
+        )
     return True

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import struct
 import tempfile
@@ -25,9 +26,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# Nobody else writes a file while it is read or written here, and some file systems have no locks.
+# The HDF5 library looks at this as it is loaded; it is Keras that opens most of the files.
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
+
 import h5py
 import numpy as np
 
+from storage.arrays import MAGIC
 from storage.files import replacing
 from system.errors import OneLineError
 
@@ -41,6 +47,21 @@ LAYOUT = "data_format"  # the attribute that says that channels come last; only 
 VERSION = 1  # of the format of our files
 CHECKSUM_HEAD, CHECKSUM = b"DQNCHECK", struct.Struct("<8sI")
 HDF5_OVERHEAD = 100_000  # bytes at most that a file is larger than the weights in it
+ARCHIVED = "model.weights.h5"  # the weights in a `.keras` file, which is a zip archive
+# Groups of a file with the network's layers: of Keras 2's whole models, of today, of Keras 2.12.
+LAYERS = "model_weights", "layers", "_layer_checkpoint_dependencies"
+READABLE = "weights in HDF5 (.h5, .weights.h5) and Keras's models (.keras) can be read"
+# Members of zip archives, and beginnings of files, by which those of other programs are known.
+OTHER_ARCHIVES = {
+    "policy.pth": "an agent of Stable-Baselines3",
+    "data.pkl": "a file of PyTorch",
+}
+OTHER_HEADS = {
+    MAGIC: "a part of a checkpoint",
+    b"\x80\x02": "a pickle, as old files of PyTorch are",
+    b"\x89PNG": "a picture",
+}
+LETTERS_SHOWN = 60  # of a text that is taken for weights
 
 
 class WeightsError(OneLineError):
@@ -125,7 +146,7 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
         WeightsError: the file is missing, damaged, in another format, of a newer version, or does
             not fit the network's shapes.
     """
-    _check_head(path)
+    _check_kind(path)
     wanted = [tuple(variable.shape) for variable in network.weights]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
@@ -145,8 +166,8 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
                     network.load_weights(named)
         except WeightsError as error:
             raise WeightsError(f"{path} {error}") from error
-        except Exception as error:  # whatever the libraries raise on a damaged file
-            raise WeightsError(f"{path} is damaged: {_first_line(error)}") from error
+        except Exception as error:  # whatever the libraries raise on a file that is not whole
+            raise WeightsError(f"{path} cannot be read: {_first_line(error)}") from error
     if not fits:
         raise WeightsError(f"{path} does not fit: {_mismatch(shapes, wanted)}")
 
@@ -181,19 +202,46 @@ def _has_checksum(path: Path) -> bool:
     return True
 
 
-def _check_head(path: Path) -> None:
-    """Raises WeightsError where there is no file, or it does not begin as files of weights do."""
+def _check_kind(path: Path) -> None:
+    """Raises WeightsError where there is no file, or its kind is one without weights of Keras."""
     try:
+        if path.is_dir():
+            raise WeightsError(f"{path} is a folder: {READABLE}")
         with path.open("rb") as file:
-            head = file.read(8)
+            head = file.read(1_000)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist: give the path of a weights file") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     if not head:
         raise WeightsError(f"{path} is empty: give a weights file that was written whole")
-    if not head.startswith((HDF5_HEAD, ZIP_HEAD)):
-        raise WeightsError(f"{path} is no weights file: give one in HDF5 or Keras's .keras format")
+    if not head.startswith(HDF5_HEAD) and (kind := _other_kind(path, head)):
+        raise WeightsError(f"{path} is {kind}, and no weights file: {READABLE}")
+
+
+def _other_kind(path: Path, head: bytes) -> str | None:
+    """Returns in words what a file is that is not HDF5; None for one in Keras's `.keras` format."""
+    if head.startswith(ZIP_HEAD):
+        return _other_archive(path)
+    for start, kind in OTHER_HEADS.items():
+        if head.startswith(start):
+            return kind
+    line = head.decode(errors="replace").lstrip().partition("\n")[0].rstrip()[:LETTERS_SHOWN]
+    is_text = line.isprintable() and "\N{REPLACEMENT CHARACTER}" not in line
+    return f"a text, {line!r}" if is_text else "in an unknown format"
+
+
+def _other_archive(path: Path) -> str | None:
+    """Returns in words what a zip archive is; None where it is in Keras's `.keras` format."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.rpartition("/")[2] for name in archive.namelist()}
+    except Exception:  # whatever the library raises on an archive that is not whole
+        return "a zip archive that is not whole"
+    if ARCHIVED in members:
+        return None
+    kinds = (kind for member, kind in OTHER_ARCHIVES.items() if member in members)
+    return next(kinds, f"a zip archive without {ARCHIVED}")
 
 
 def _format(path: Path) -> str:
@@ -215,23 +263,32 @@ def _format(path: Path) -> str:
 
 
 def _shapes(path: Path, suffix: str) -> list[tuple[int, ...]]:
-    """Returns the shapes of a file's weights, without the optimiser's, in no order."""
+    """Returns the shapes of a file's weights, without the optimiser's and metrics', in no order.
+
+    Raises:
+        WeightsError: it is an HDF5 file of another program.
+    """
+    if suffix == ".keras":
+        with zipfile.ZipFile(path) as archive, archive.open(ARCHIVED) as inner:
+            return _shapes_in(inner)
+    return _shapes_in(path)
+
+
+def _shapes_in(hdf5: Any) -> list[tuple[int, ...]]:
+    """Returns the shapes of the weights in an HDF5 file, a path or an open file; see `_shapes`."""
     shapes: list[tuple[int, ...]] = []
 
-    def collect(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+    def collect(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
             shapes.append(item.shape)
 
-    if suffix == ".keras":
-        with (
-            zipfile.ZipFile(path) as archive,
-            archive.open("model.weights.h5") as inner,
-            h5py.File(inner) as file,
-        ):
-            file.visititems(collect)
-        return shapes
-    with h5py.File(path) as file:
-        group = file.get("model_weights", file)
+    with h5py.File(hdf5) as file:
+        # Keras 2's files of weights alone have the layers at their root.
+        group = file if "layer_names" in file.attrs else None
+        for name in LAYERS:
+            group = group or file.get(name)
+        if group is None:
+            raise WeightsError(f"is an HDF5 file without weights of Keras: {READABLE}")
         group.visititems(collect)
     return shapes
 

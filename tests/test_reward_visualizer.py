@@ -295,11 +295,51 @@ def test_documentation_has_commands_that_are_right_and_pictures_that_are_there()
         assert flag in ("-h", "--help") or f"`{flag}" in text
 
 
-def test_live_picture_follows_the_run_until_an_interrupt(tmp_path: Path) -> None:
-    log = tmp_path / "Pong-v4_log.txt"
+@pytest.mark.parametrize("flags", [["--y", "reward"], ["--dashboard", "page.html"]])
+def test_logs_of_a_folder_that_cannot_be_read_are_left_out_with_one_note(
+    flags: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(Path("runs"), [1.0, 2.0])
+    Path("runs/Alien-v4_log.txt").touch()
+    Path("runs/Text-v4_log.txt").write_text("hello\n")
+    Path("runs/Bytes-v4_log.txt").write_bytes(bytes(9))
+    Path("runs/begun").mkdir()
+    Path("runs/Gone-v4_log.txt").symlink_to("none")
+    for names in (["runs"], ["runs/*"], ["runs/Pong-v4_log.txt", "runs"]):
+        assert main(["-f", *names, *flags]) == 0
+        assert capsys.readouterr().err == (
+            "reward_visualizer.py: left out 4 logs, the first as runs/Alien-v4_log.txt is empty; a "
+            "run writes a line when an episode ends\n"
+        )
+    assert main(["-f", "runs", "runs/Alien-v4_log.txt", *flags]) == 1
+    assert "runs/Alien-v4_log.txt is empty" in only_error(capsys.readouterr().err)
+    Path("runs/Pong-v4_log.txt").unlink()
+    assert main(["-f", "runs", *flags]) == 1
+    assert "runs/Alien-v4_log.txt is empty" in only_error(capsys.readouterr().err)
+
+
+def test_log_of_a_folder_without_the_axis_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, [1.0, 2.0])
+    write_log(tmp_path / "Old-v0_log.txt", [episode(0)])
+    assert main(["-f", str(tmp_path), "--y", "score", "--out", str(tmp_path)]) == 0
+    assert "left out 1 log, as " in (note := capsys.readouterr().err)
+    assert "Old-v0_log.txt has no values of Score: --y reward" in note
+
+
+def test_live_picture_follows_runs_from_their_first_lines_until_an_interrupt(
+    tmp_path: Path,
+) -> None:
+    log, later = (tmp_path / name for name in ("Pong-v4_log.txt", "Qbert-v4_log.txt"))
     log.touch()
+    later.touch()
     process = subprocess.Popen(
-        [*PROGRAM, "-f", log, "--y", "reward", "--live", "--out", tmp_path / "p.svg"],
+        [*PROGRAM, "-f", tmp_path, "--y", "reward", "--live", "--out", tmp_path / "p.svg"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -310,16 +350,21 @@ def test_live_picture_follows_the_run_until_an_interrupt(tmp_path: Path) -> None
     assert process.stdout.readline() == "waiting for the end of the first episode\n"
     write_log(log, [episode(0)])
     assert process.stdout.readline().startswith(f"{tmp_path / 'p.svg'} is drawn anew")
-    first = (tmp_path / "p.svg").read_bytes()
-    write_log(log, [episode(number) for number in range(9)])
-    end = time.monotonic() + 60
-    while (tmp_path / "p.svg").read_bytes() == first and time.monotonic() < end:
-        time.sleep(0.02)
-    assert (tmp_path / "p.svg").read_bytes() != first
+    for written in (log, later):
+        before = (tmp_path / "p.svg").read_bytes()
+        write_log(written, [episode(number) for number in range(9)])
+        end = time.monotonic() + 60
+        while (tmp_path / "p.svg").read_bytes() == before and time.monotonic() < end:
+            time.sleep(0.02)
+        assert (tmp_path / "p.svg").read_bytes() != before
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) == ("", "")
+    output, errors = process.communicate(timeout=60)
+    assert output == ""
+    assert errors.endswith(f"left out 1 log, as {later} is empty; a run writes a line when an "
+                           "episode ends\n")  # fmt: skip
+    assert errors.count("\n") == 1
     assert process.returncode == 0
-    assert {path.name for path in tmp_path.iterdir()} == {log.name, "p.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {log.name, later.name, "p.svg"}
 
 
 # ---------------------------------------------------------------- errors
@@ -355,6 +400,10 @@ def only_error(text: str) -> str:
         (["-f", "log", "--dashboard", "a.html", "--out", "b"], "--dashboard goes without --out"),
         (["-f", "log", "--dashboard", "a.png"], "a.png has to end in .html"),
         (["-f", "log", "--videos", "a"], "--videos is for the page of --dashboard"),
+        (["-f", "log", ""], "-f/--file: is empty: give a value, or leave the flag out"),
+        (["-f", "log", "--out", ""], "--out: is empty"),
+        (["-f", "log", "--dashboard", ""], "--dashboard: is empty"),
+        (["-f", "log", "--dashboard", "a.html", "--videos="], "--videos: is empty"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_status_2(
@@ -380,9 +429,9 @@ def test_log_that_cannot_be_read_is_status_1(
     ("arguments", "words"),
     [
         (["-f", "empty"], "empty is a folder without a log"),
-        (["-f", "x*"], "x*: no file has such a name"),
+        (["-f", "x*"], "x*: no log has such a name"),
         (["-f", "text", "old"], "text has no line that can be used"),
-        (["-f", "old", "none"], "none: no such file"),
+        (["-f", "old", "none", "--y", "reward"], "none: no such file"),
         (["-f", "old", "--y", "score"], "old has no values of Score: --y reward"),
         (["-f", "old", "--x", "frames", "--y", "loss"], "old has no values of Frames: --x steps"),
         (["-f", "old", "--y", "loss", "--out", "text/a.png"], "can't write text"),
@@ -391,7 +440,7 @@ def test_log_that_cannot_be_read_is_status_1(
         (["-f", "text", "--live"], "text has no line that can be used"),
         (["-f", "old", "--live", "--y", "score"], "old has no values of Score"),
         (["-f", "old", "--dashboard", "text/a.html"], "can't write text"),
-        (["-f", "old", "--dashboard", "a.html", "--x", "hours"], "old has no hours: --x steps"),
+        (["-f", "old", "--dashboard", "a.html", "--x", "hours"], "old has no values of Seconds"),
         (["-f", "old", "--dashboard", "a.html", "--videos", "none"], "--videos none is no folder"),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,10 @@ STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many
 FILE_VERSION = "brain.Event:2"
 TEXT_PLUGIN = "text"
 COLOURS = 3  # channels of a video's pictures
+# TensorBoard reads a folder's files in the order of their names.
+FILE_NAME = "events.out.tfevents.{time:.6f}.{host}.{process}"
+TIME_IN_NAME = re.compile(r"tfevents\.([0-9]+)")
+ROUNDED = 2  # seconds, to which file systems round times
 # Means of updates by the names of their curves, in the order of `_sums` after their number.
 MEANS = ("loss", "mean_q", "q_spread", "td_error", "gradient_norm")
 
@@ -55,6 +60,7 @@ class TensorBoardLog:
             settings: values as they are read, by name.
         """
         self._folder = folder
+        self._clock = _Clock(_newest_time(folder))
         self._file: io.FileIO | None = None
         self._unwritten = io.BytesIO()
         self._records = RecordWriter(self._unwritten)
@@ -62,7 +68,7 @@ class TensorBoardLog:
         # Since the means were written last: the number of updates, and their sums.
         self._sums = np.zeros(1 + len(MEANS))
         self._updates = 0  # those of this process
-        self._clock = (time.monotonic(), step, self._updates)
+        self._last_speeds = (time.monotonic(), step, self._updates)
         self._add_event(file_version=FILE_VERSION)
         self._add_event(step + 1, session_log=SessionLog(status=SessionLog.START))
         self._add_settings(settings, step)
@@ -120,9 +126,10 @@ class TensorBoardLog:
         self._add_scalars("learning", others, step)
         memory = trainer.memory
         self._add_scalars("memory", {"filled": len(memory) / memory.capacity}, step)
-        started, first_step, first_update = self._clock
-        self._clock = (time.monotonic(), step, self._updates)
-        seconds = max(1e-9, self._clock[0] - started)
+        started, first_step, first_update = self._last_speeds
+        now = time.monotonic()
+        self._last_speeds = (now, step, self._updates)
+        seconds = max(1e-9, now - started)
         speeds = {
             "steps_per_second": (step - first_step) / seconds,
             "updates_per_second": (self._updates - first_update) / seconds,
@@ -140,8 +147,9 @@ class TensorBoardLog:
             return
         if not self._file:
             self._folder.mkdir(parents=True, exist_ok=True)
-            # TensorBoard reads a folder's files in the order of their names.
-            name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+            name = FILE_NAME.format(
+                time=self._clock.time(), host=socket.gethostname(), process=os.getpid()
+            )
             self._file = (self._folder / name).open("ab", buffering=0)
         size = self._file.tell()
         left = self._unwritten.getbuffer()
@@ -190,5 +198,29 @@ class TensorBoardLog:
         self._add_event(step, summary=Summary(value=[value]))
 
     def _add_event(self, step: int = 0, **what: Any) -> None:
-        event = Event(wall_time=time.time(), step=step, **what)
+        event = Event(wall_time=self._clock.time(), step=step, **what)
         self._records.write(event.SerializeToString())
+
+
+class _Clock:
+    """Tells the time; where the system's clock was set back, it goes on from the time before."""
+
+    def __init__(self, newest: float):
+        """Takes the latest time that was told so far, in seconds since 1970."""
+        self._newest, self._ahead = newest, 0.0
+
+    def time(self) -> float:
+        """Returns the seconds since 1970, or more: never less than before."""
+        now = time.time() + self._ahead
+        self._ahead += max(0.0, self._newest - now)
+        self._newest = max(self._newest, now)
+        return self._newest
+
+
+def _newest_time(folder: Path) -> float:
+    """Returns a time after those of all events in a folder, in seconds since 1970."""
+    times = [0.0]
+    for path in folder.glob("*tfevents*"):
+        in_name = TIME_IN_NAME.search(path.name)
+        times += [path.stat().st_mtime, float(in_name[1]) if in_name else 0.0]
+    return max(times) + ROUNDED

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import av
@@ -23,10 +25,10 @@ from preprocessing import FrameStack, make_environments
 from settings.config import Config
 from storage import weights as weights_file
 from tests.helpers.default_networks import default_network
+from tests.helpers.resident_memory import taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Few long steps make a short game.
 FRAME_SKIP = 40
@@ -216,6 +218,62 @@ def test_the_overlay_reddens_what_the_values_depend_on(overlaid: Played) -> None
     picture = insight_picture(Insight(state, names, overlaid.values[30], 0, saliency))
     is_red = (picture == (255, 0, 0)).all(axis=-1)
     assert is_red.sum() == 4 * 10 * 3**2
+
+
+@pytest.mark.parametrize("name", ["run:1", "https:", "%03d", os.fsdecode(b"\xe9"), "-y"])
+def test_a_folder_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Recording(Path(name), "Pong-v0", SPEED) as recording:
+        recording.add(np.zeros((32, 32, 3), np.uint8))
+        recording.end_game()
+    names = {path.name for path in (tmp_path / name).iterdir()}
+    assert names == {"Pong-v0_game_1.mp4", "Pong-v0_game_1.gif"}
+
+
+def test_a_gif_has_the_first_minutes_of_a_long_game_and_the_mp4_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pictures = [np.full((32, 32, 3), 20 * number, np.uint8) for number in range(5)]
+    with Recording(tmp_path, "Pong-v0", pictures_per_second=Fraction(1, 60)) as recording:
+        for count in (5, 3):
+            for picture in pictures[:count]:
+                recording.add(picture)
+            recording.end_game()
+    said = "the MP4 has the whole game, the GIF its first 3 minutes\n"
+    assert capsys.readouterr().out == said
+    for game, ending, count in (1, "mp4", 5), (1, "gif", 3), (2, "mp4", 3), (2, "gif", 3):
+        assert len(list(frames_of(tmp_path / f"Pong-v0_game_{game}.{ending}"))) == count
+
+
+# Pictures in the size of a game's, of which a few lines change each time.
+GROWING = """
+from fractions import Fraction
+from pathlib import Path
+import numpy as np
+from playing.recording import Recording
+rng = np.random.default_rng(0)
+recording = Recording(Path({folder!r}), "Pong-v0", Fraction(15))
+picture = np.zeros((446, 416, 3), np.uint8)
+
+def record(count):
+    for number in range(count):
+        picture[number % 440 : number % 440 + 4, :40] = rng.integers(200, size=(4, 40, 3))
+        recording.add(picture)
+    return recording
+
+record(200)
+"""
+
+
+def test_a_long_game_takes_hardly_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    """Beyond the first pictures, which the encoders hold, a picture takes what is new in it.
+
+    A game may last 27,000 steps, which are to take no more than 300 MB.
+    """
+    taken = taken_by(GROWING.format(folder=str(tmp_path)), "record(600)")
+    assert taken < 600 * 300e6 / 27_000
 
 
 def test_a_game_left_in_its_middle_leaves_no_files(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_gif_of_many_colours_has_the_nearest_it_can(tmp_path: Path) -> None:
     write(gif_writer, tmp_path / "game.gif", pictures, Fraction(15))
     played, _ = read(tmp_path / "game.gif")
     for ours, theirs in zip(played, pictures, strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() <= 16
+        assert np.abs(ours.astype(int) - theirs).max() < 32
 
 
 def test_a_gif_holds_little_more_than_what_changes(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_folder_that_is_none_is_named(writer: Writer, name: str, tmp_path: Pat
 def test_what_cannot_be_encoded_is_said_in_one_line(
     writer: Writer, name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(VideoError, match=name):
+    with pytest.raises(VideoError, match=f"cannot write the {name[-3:].upper()} video"):
         write(writer, tmp_path / name, [np.zeros((2, 70_000, 3), np.uint8)], Fraction(15))
     assert not list(tmp_path.iterdir())
 

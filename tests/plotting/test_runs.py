@@ -47,7 +47,7 @@ def test_files_folders_and_patterns_give_each_log_once(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("empty", "empty is a folder without a log"), ("c/*", "c/*: no file has such a name")],
+    [("empty", "empty is a folder without a log"), ("c/*", "c/*: no log has such a name")],
 )
 def test_what_gives_no_log_is_refused_in_one_line(name: str, words: str, tree: Path) -> None:
     with pytest.raises(LogError, match="^" + words.replace("*", r"\*")):
@@ -56,7 +56,7 @@ def test_what_gives_no_log_is_refused_in_one_line(name: str, words: str, tree: P
 
 def test_pattern_that_is_the_name_of_a_file_is_that_file(tree: Path) -> None:
     log = write_log(tree / "a[1]_log.txt", [episode(0, 1.0)])
-    assert find_logs([str(log)]) == [log]
+    assert find_logs([str(log)]) == {log: True}
 
 
 def labels_of(*logs: Path) -> list[str]:

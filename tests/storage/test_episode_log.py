@@ -471,10 +471,12 @@ def test_sync_has_the_log_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     assert synced == [(tmp_path / "log").stat().st_ino]
 
 
-def test_device_is_no_log_to_sync(tmp_path: Path) -> None:
-    (tmp_path / "log").symlink_to("/dev/null")
+def test_sync_that_fails_names_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     with RewardLog(tmp_path / "log") as log:
-        log.append(EPISODE)
+        monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(OSError) as caught:
             log.sync()
-    assert caught.value.filename == str(tmp_path / "log")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(tmp_path / "log"))

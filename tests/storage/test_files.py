@@ -1,10 +1,13 @@
 """What a file that is replaced promises."""
 
+import errno
+import fcntl
 import os
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,9 @@ def test_folder_is_flushed_once_the_file_has_its_name(
 
     def fsync(opened: int) -> None:
         flushed.append((os.fstat(opened).st_ino, path.read_text()))
+        # Windows flushes nothing that is open for reading alone; folders it does not even open.
+        is_folder = stat.S_ISDIR(os.fstat(opened).st_mode)
+        assert is_folder or fcntl.fcntl(opened, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
 
     monkeypatch.setattr(os, "fsync", fsync)
     with replacing(path) as new:
@@ -127,6 +133,45 @@ def test_folder_that_cannot_be_flushed_does_no_harm(
         monkeypatch.setattr(os, refused, refuse)
     assert path.read_text() == "new"
     assert names(tmp_path) == {"log.txt"}
+
+
+@pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_that_cannot_flush_a_file_has_it_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", failing(refusal))
+    with replacing(tmp_path / "log.txt") as new:
+        new.write_text("new")
+    assert (tmp_path / "log.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("failure", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_what_may_be_lost_takes_no_file_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: int
+) -> None:
+    (tmp_path / "log.txt").write_text("old")
+    monkeypatch.setattr(os, "fsync", failing(failure))
+    with pytest.raises(OSError), replacing(tmp_path / "log.txt") as new:
+        new.write_text("new")
+    assert (tmp_path / "log.txt").read_text() == "old"
+    assert names(tmp_path) == {"log.txt"}
+
+
+def failing(number: int) -> Callable[[int], None]:
+    """Returns a function in place of `os.fsync` that fails with an error number."""
+
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fsync
+
+
+@pytest.mark.parametrize("letter", ["a", "ä", "字", "🎮"])
+def test_a_name_may_be_as_long_as_a_file_system_takes(tmp_path: Path, letter: str) -> None:
+    name = letter * (255 // len(letter.encode()))
+    with replacing(tmp_path / name, suffix=".weights.h5") as new:
+        new.write_text("new")
+    assert names(tmp_path) == {name}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])

@@ -1,11 +1,13 @@
 """What saved and loaded weights promise."""
 
+import io
+import pickle
 import random
 import re
-import shutil
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +33,9 @@ def network(seed: int, actions: int = 3) -> keras.Model:
 
 
 def trained_network(seed: int) -> keras.Model:
-    """Returns a network whose optimiser is saved with it."""
+    """Returns a network whose optimiser and metrics are saved with it."""
     trained = network(seed)
-    trained.compile(optimizer="rmsprop", loss="mse")
+    trained.compile(optimizer="rmsprop", loss="mse", metrics=["mae"])
     trained.train_on_batch(STATES, np.ones((3, 3), np.float32))
     return trained
 
@@ -110,7 +112,7 @@ def test_loaded_network_gives_the_same_values_whatever_the_file_is_named(
 
 
 @savers
-def test_optimiser_in_a_file_is_passed_over(tmp_path: Path, save: Saver) -> None:
+def test_optimiser_and_metrics_in_a_file_are_no_weights(tmp_path: Path, save: Saver) -> None:
     saved, other = trained_network(1), network(2)
     save(tmp_path / "saved", saved)
     weights_file.load(tmp_path / "saved", other)
@@ -124,6 +126,41 @@ def test_loading_leaves_the_file_as_it_is(tmp_path: Path, save: Saver) -> None:
     weights_file.load(tmp_path / "saved", network(2))
     assert (tmp_path / "saved").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+@pytest.fixture(scope="module")
+def trained_in_keras_2() -> tf_keras.Model:
+    """Gives a network that Keras 2 has compiled and trained, with an optimiser and metrics."""
+    trained = tf_keras.Sequential(
+        [
+            tf_keras.Input(SHAPE),
+            tf_keras.layers.Rescaling(1 / 255),
+            tf_keras.layers.Conv2D(16, 8, 4, activation="relu"),
+            tf_keras.layers.Conv2D(32, 4, 2, activation="relu"),
+            tf_keras.layers.Flatten(),
+            tf_keras.layers.Dense(256, activation="relu"),
+            tf_keras.layers.Dense(3),
+        ]
+    )
+    trained.compile(optimizer="adam", loss="mse", metrics=["mae"])
+    trained.train_on_batch(STATES.astype(np.float32), np.ones((3, 3), np.float32))
+    return trained
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [("w.weights.h5", "save_weights"), ("w.h5", "save_weights"), ("w.keras", "save"),
+     ("w.h5", "save")],
+)  # fmt: skip
+def test_network_that_keras_2_trained_gives_the_same_values(
+    tmp_path: Path, trained_in_keras_2: tf_keras.Model, name: str, save: str
+) -> None:
+    getattr(trained_in_keras_2, save)(tmp_path / name)
+    into = network(2)
+    weights_file.load(tmp_path / name, into)
+    theirs = trained_in_keras_2.predict_on_batch(STATES.astype(np.float32))
+    np.testing.assert_allclose(values(into), theirs, rtol=1e-5)
 
 
 # ---------------------------------------------------------------- channels first
@@ -287,8 +324,42 @@ def test_missing_file_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
     assert "does not exist" in refusal(tmp_path / "missing.h5", loaded)
 
 
-def test_folder_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
-    assert "directory" in refusal(tmp_path, loaded)
+def zipped(*names: str) -> bytes:
+    """Returns a zip archive with empty files of these names."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in names:
+            file.writestr(name, b"")
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (zipped("data", "policy.pth", "pytorch_variables.pth"), "an agent of Stable-Baselines3"),
+        (zipped("archive/data.pkl", "archive/data/0"), "a file of PyTorch"),
+        (zipped("a.npy"), "a zip archive without model.weights.h5"),
+        (zipped("config.json")[:-9], "a zip archive that is not whole"),
+        (zipped("config.json").replace(b"PK\1\2", b"PK\1\3"), "a zip archive that is not whole"),
+        (pickle.dumps({}, 2), "a pickle, as old files of PyTorch are"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(9), "a picture"),
+        (b"DQNARRAY" + bytes(9), "a part of a checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+         "a text, 'version https://git-lfs.github.com/spec/v1'"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "in an unknown format"),
+    ],
+)  # fmt: skip
+def test_file_that_is_no_weights_file_is_refused_as_what_it_is(
+    tmp_path: Path, loaded: keras.Model, content: bytes, kind: str
+) -> None:
+    path = tmp_path / "w.h5"
+    path.write_bytes(content)
+    readable = "weights in HDF5 (.h5, .weights.h5) and Keras's models (.keras) can be read"
+    assert refusal(path, loaded) == f"{path} is {kind}, and no weights file: {readable}"
+
+
+def test_folder_is_refused_as_a_folder(tmp_path: Path, loaded: keras.Model) -> None:
+    assert f"{tmp_path} is a folder: weights in HDF5" in refusal(tmp_path, loaded)
 
 
 @pytest.mark.parametrize(
@@ -305,23 +376,18 @@ def test_folder_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
     ],
     ids=["empty", "zero", "text", "random", "hdf5", "hdf5_random", "zip", "zip_random"],
 )
-def test_file_that_holds_no_weights_is_refused(
+def test_file_that_holds_no_weights_is_refused_and_not_called_damaged(
     tmp_path: Path, loaded: keras.Model, content: bytes
 ) -> None:
     (tmp_path / "w.h5").write_bytes(content)
-    refusal(tmp_path / "w.h5", loaded)
+    assert "damaged" not in refusal(tmp_path / "w.h5", loaded)
 
 
 def test_other_hdf5_file_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["pictures"] = np.zeros((3, 4))
-    refusal(tmp_path / "w.h5", loaded)
-
-
-def test_other_zip_file_is_refused(tmp_path: Path, loaded: keras.Model) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a.txt").write_text("a")
-    refusal(Path(shutil.make_archive(str(tmp_path / "w"), "zip", tmp_path / "folder")), loaded)
+    line = refusal(tmp_path / "w.h5", loaded)
+    assert "is an HDF5 file without weights of Keras: " in line
 
 
 @savers

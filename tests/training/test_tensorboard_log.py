@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import resource
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 def events(folder: Path) -> EventAccumulator:
     """Returns what TensorBoard reads in a folder."""
-    return EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0}).Reload()
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -167,6 +169,29 @@ def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
         files.close()
     trainer.close()
     return updates
+
+
+def test_curves_go_on_where_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is set back within a part of a run, and before the next."""
+    written = 2e9 + 70
+    for first_step, clock in (1, [2e9, 2e9 + 40, 2e9 + 10, 2e9 + 30]), (5, [1.9e9, 1.9e9 + 100]):
+        monkeypatch.setattr(time, "time", lambda now=clock[0]: now)
+        log = TensorBoardLog(tmp_path, first_step - 1, {})
+        for step, now in enumerate(clock, first_step):
+            monkeypatch.setattr(time, "time", lambda now=now: now)
+            log.add_video("game", b"", 1, 1, step)
+        log.flush()
+        log.close()
+        for file in tmp_path.iterdir():
+            os.utime(file, (written, written))
+    shown = events(tmp_path).Images("game")
+    assert [image.step for image in shown] == [1, 2, 3, 4, 5, 6]
+    # Of the second part after the files of the first, and both at the clock's own rate.
+    times = [image.wall_time - 2e9 for image in shown]
+    assert times == [0, 40, 40, 60, 72, 172]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.fixture

@@ -155,6 +155,9 @@ def test_help_loads_nothing_heavy() -> None:
         ("--evaluate --record videos", "--record writes the games of --play"),
         ("-r --overlay", "--overlay is drawn beside the games of --play"),
         ("-p --overlay", "give that with --render or --record"),
+        ("--continue ''", "argument -c/--continue: is empty: give a value, or leave the flag out"),
+        ("--continue=", "argument -c/--continue: is empty"),
+        ("-p --record ''", "argument --record: is empty"),
     ],
 )
 def test_wrong_usage_ends_in_one_line_and_status_2(
@@ -170,6 +173,15 @@ def test_wrong_usage_ends_in_one_line_and_status_2(
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert not (tmp_path / "new").exists()
+
+
+def test_no_flag_takes_an_empty_text(capsys: pytest.CaptureFixture) -> None:
+    taking_a_value = [each for each in fields(Config) if each.metadata["type"] is not bool]
+    for flag in ("--preset", *(each.metadata["flags"][-1] for each in taking_a_value)):
+        with pytest.raises(SystemExit) as ended:
+            main([flag, ""])
+        assert ended.value.code == 2, flag
+        assert flag in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +207,7 @@ def broken(kind: str, whole: bytes) -> bytes:
     [
         ("missing", "does not exist"),
         ("empty", "is empty"),
-        ("cut short", "damaged"),
+        ("cut short", "cannot be read"),
         ("text", "no weights file"),
         ("other game", "it has 6 values for the actions, this run has 4"),
     ],
