@@ -179,7 +179,7 @@ def test_no_flag_takes_an_empty_text(capsys: pytest.CaptureFixture) -> None:
     taking_a_value = [each for each in fields(Config) if each.metadata["type"] is not bool]
     for flag in ("--preset", *(each.metadata["flags"][-1] for each in taking_a_value)):
         with pytest.raises(SystemExit) as ended:
-            main([flag, ""])
+            make_parser().parse_args([flag, ""])
         assert ended.value.code == 2, flag
         assert flag in capsys.readouterr().err
 
