@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from system.root import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BEGIN = """
 import os, signal, sys, tempfile
@@ -23,15 +27,30 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-def start(code: str, **options: object) -> subprocess.Popen:
-    """Starts a process that ends in order and runs code."""
-    command = [sys.executable, "-c", BEGIN + code]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)
+def start(
+    code: str, hang_up: signal.Handlers = signal.SIG_DFL, held_back: Sequence[int] = ()
+) -> subprocess.Popen:
+    """Starts a process that ends in order and runs code.
+
+    Args:
+        code: in Python.
+        hang_up: what a hang-up does at the start, however the tests themselves were started.
+        held_back: signals that are blocked at the start.
+    """
+
+    def prepare() -> None:
+        signal.signal(signal.SIGHUP, hang_up)
+        signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+
+    return subprocess.Popen(
+        [sys.executable, "-c", BEGIN + code], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        preexec_fn=prepare,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_stop_cleans_up_even_where_the_parent_held_it_back(number: int) -> None:
-    process = start(WAIT, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [number]))
+    process = start(WAIT, held_back=[number])
     folder = Path(process.stdout.readline().strip())
     assert folder.is_dir()
     process.send_signal(number)
@@ -46,7 +65,7 @@ with StopSignals() as stop:
     print(stop.received)
 os.kill(os.getpid(), signal.SIGHUP)
 """
-    process = start(code, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = start(code, hang_up=signal.SIG_IGN)
     assert process.communicate() == ("None\n", None)
     assert process.returncode == 0
 

@@ -79,10 +79,15 @@ def test_a_run_is_the_same_whatever_it_inherits(undisturbed: Path, tmp_path: Pat
 def test_a_terminal_that_closes_ends_a_run_with_all_saved(tmp_path: Path) -> None:
     """Its size is 0×0, as in some containers, so it gets plain lines."""
     ours, theirs = pty.openpty()
+
+    def prepare() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
+
     process = subprocess.Popen(
         [sys.executable, ROOT / "dqn_atari.py", *RUN, "-st", "40000", "--out", tmp_path],
         stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=prepare,
     )  # fmt: skip
     os.close(theirs)
     with open(ours) as terminal:
