@@ -26,8 +26,8 @@ SAME = {
     "the rest": {"distribution": "qr", "atoms": 20, "munchausen": True, "target_averaging": 0.3,
                  "optimizer": "rmsprop", "rmsprop_centered": True, "normalization": "spectral"},
 }  # fmt: skip
-# Each backend has random numbers of its own; these only have to run.
-RANDOM = {"noisy quantiles": {"distribution": "iqn", "atoms": 8, "noisy": True, "dueling": True}}
+# Each backend has random numbers of its own.
+NOISY = {"distribution": "iqn", "atoms": 8, "noisy": True, "dueling": True}
 
 
 def a_batch(size: int) -> Batch:
@@ -73,7 +73,10 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def joins(settings: dict[str, Any]) -> bool:
-    """Returns whether two updates made in one call are those made one by one, to the last bit."""
+    """Returns whether two updates made in one call are those made one by one, to the last bit.
+
+    They are made from one state, so it also tells whether that is all that they depend on.
+    """
     batches = a_batch(16)
     config = Config(network="nips", batch_size=8, **settings)
     agent = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
@@ -84,8 +87,11 @@ def joins(settings: dict[str, Any]) -> bool:
     states, found = [], []
     for size in (8, 16):
         agent.set_state(first_state)
+        actions = agent.act(batches.s_t, 0.3, explore=True)
         made = [agent.learn(batches.rows(first, first + size)) for first in range(0, 16, size)]
-        found.append([np.hstack(update).tolist() for call in made for update in call])
+        found.append(
+            [actions.tolist(), *(np.hstack(one).tolist() for call in made for one in call)]
+        )
         states.append({name: array.tolist() for name, array in agent.get_state()[1].items()})
     return found[0] == found[1] and states[0] == states[1]
 
@@ -101,11 +107,8 @@ def course(agent: Agent, batch: Batch) -> list[Any]:
 
 def results(folder: Path) -> dict[str, Any]:
     """Returns what all updates give, from the weights in a folder; writes those that it lacks."""
-    of_updates = {
-        kind: {name: updates(folder / name, settings) for name, settings in sets.items()}
-        for kind, sets in (("same", SAME), ("random", RANDOM))
-    }
-    return {**of_updates, "joins": joins(RANDOM["noisy quantiles"])}
+    same = {name: updates(folder / name, settings) for name, settings in SAME.items()}
+    return {"same": same, "joins": joins(NOISY)}
 
 
 if __name__ == "__main__":

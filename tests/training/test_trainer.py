@@ -219,12 +219,12 @@ def test_no_update_before_the_memory_holds_a_batch() -> None:
     assert min(agent.updates) == 9
 
 
-@pytest.mark.parametrize("pretrain", [0, 16])
+@pytest.mark.parametrize("pretrain", [0, 4])
 def test_learning_waits_until_there_is_something_to_draw(pretrain: int) -> None:
     *_, agent, _, trainer = run_with(
-        envs=16, batch_size=16, pretrain_transitions=pretrain, steps=64, train_every=8
+        batch_size=4, pretrain_transitions=pretrain, steps=16, train_every=2
     )
-    assert trainer.step == 64
+    assert trainer.step == 16
     assert agent.updates
 
 

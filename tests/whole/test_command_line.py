@@ -256,7 +256,7 @@ def start(*arguments: object, **options: object) -> subprocess.Popen:
 
 
 def test_memory_that_the_machine_has_not_got_ends_in_one_line(tmp_path: Path) -> None:
-    process = start("-m", 10**9, "--out", tmp_path)
+    process = start("-m", 10**9, "--envs", 1, "--out", tmp_path)
     output, errors = process.communicate()
     assert (process.returncode, output) == (1, "")
     wanted = r"--memory 1000000000 can come to take [\d,]+ MiB, and this machine has [\d,]+ MiB to "
@@ -267,7 +267,7 @@ def test_memory_that_the_machine_has_not_got_ends_in_one_line(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
-SMALL = ("-m", 2000, "-pre", 64, "--envs", 4, "-env", "Breakout-v0", "--seed", 1)
+SMALL = ("-m", 2000, "-pre", 64, "--envs", 4, "-b", 8, "-env", "Breakout-v0", "--seed", 1)
 
 
 def test_a_run_begins_with_what_its_memory_takes(tmp_path: Path) -> None:
