@@ -94,7 +94,17 @@ class Actor(keras.Model):
 class Learner(keras.Model):
     """Both networks and their loss, in `keras.ops` alone, so that every Keras backend runs it.
 
-    It takes the arrays of a `Batch` by name, in a dict.
+    It takes the arrays of a `Batch` by name, in a dict. Of plain values, Double DQN is (van Hasselt
+    et al. 2016, equation 4; Schaul et al. 2016, section 3.4, for the weights)
+
+        a_t    = argmax_a online(s_t)[a]                 without Double: argmax_a target(s_t)[a]
+        y      = r_t + discount_t * target(s_t)[a_t]     the TD target
+        loss   = mean(weights * huber(y - online(s_tm1)[a_tm1]))
+
+    Each value may be a distribution of N atoms: y then stands for N atoms and their probabilities,
+    and the distribution says what takes the place of the Huber loss. `bootstrapped` is the second
+    line, and rescales the values if the algorithm asks for it. Munchausen adds to r_t, and has a
+    mean over a soft policy in place of a_t.
 
     The online and the target network each draw their own noise, once for the whole batch
     (Fortunato et al. 2018, section 3.1), and their own quantiles (Dabney et al. 2018b, equation 3).
