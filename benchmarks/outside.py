@@ -186,35 +186,50 @@ def stopped(number: int, folder: Path) -> str:
     return f"{result}{', HALF WRITTEN' if any(videos.glob('.*')) else ''}"
 
 
-def in_a_terminal(size: tuple[int, int], until: str, flags: str, folder: Path) -> tuple[str, str]:
-    """Runs the program in a terminal, and closes that when it shows a text.
+def in_a_terminal(
+    size: tuple[int, int], flags: str, folder: Path, ignored: bool = False
+) -> tuple[str, str]:
+    """Runs the program in a terminal, and closes that when training begins.
+
+    Args:
+        size: of the terminal, in lines and columns.
+        flags: separated by spaces.
+        folder: of the run.
+        ignored: whether the run ignores that it is hung up.
 
     Returns:
         How it has ended, with its errors in a pipe, and what the terminal has shown.
     """
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, size)
     process = start(
         PROGRAM, flags, "--out", folder, stdin=theirs, stdout=theirs, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )  # fmt: skip
     os.close(theirs)
     shown = ""
-    while until not in shown:
+    while "training:" not in shown:
         shown += os.read(ours, 65536).decode()
     os.close(ours)
     return end(process), shown
 
 
-def closed_terminal(folder: Path) -> str:
-    """Closes the terminal of a run."""
-    result, _ = in_a_terminal((24, 80), "training:", TRAIN, folder)
+def closed_terminal(folder: Path, ignored: bool) -> str:
+    """Closes the terminal of a run, which ends by itself if it ignores that."""
+    flags = f"{TRAIN} -st 800" if ignored else TRAIN
+    result, _ = in_a_terminal((24, 80), flags, folder, ignored)
     return f"{result}{saved(folder)}"
 
 
 def terminal_of_no_size(folder: Path) -> str:
     """Looks at what a terminal of 0 columns is shown."""
-    _, shown = in_a_terminal((0, 0), "training:", TRAIN, folder)
+    _, shown = in_a_terminal((0, 0), TRAIN, folder)
     return "plain lines" if "pretraining at random: from step 0" in shown else "NOTHING"
 
 
@@ -268,7 +283,16 @@ CASES = [
     Case("SIGINT, while recording", "status 130", lambda at: stopped(signal.SIGINT, at)),
     Case("SIGTERM, while recording", "status 143", lambda at: stopped(signal.SIGTERM, at)),
     Case("SIGHUP, while recording", "status 129", lambda at: stopped(signal.SIGHUP, at)),
-    Case("a terminal that closes", f"status 129, 1 line on stderr{SAVED}", closed_terminal),
+    Case(
+        "a terminal that closes",
+        f"status 129, 1 line on stderr{SAVED}",
+        lambda at: closed_terminal(at, ignored=False),
+    ),
+    Case(
+        "a terminal that closes under nohup",
+        f"{TOLD}{SAVED}",
+        lambda at: closed_terminal(at, ignored=True),
+    ),
     Case("output on a full disk", f"{TOLD}{SAME}", lambda at: on_a_full_disk(trained, at)),
     Case("output nobody reads", f"{TOLD}{SAME}", lambda at: without_reader(trained, at)),
     Case(

@@ -95,7 +95,7 @@ def readable(error: UnicodeError) -> tuple[str, int]:
 def _likeness(letter: str) -> str:
     if "\udc80" <= letter <= "\udcff":
         return f"\\x{ord(letter) - 0xDC00:02x}"
-    parts = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    parts = unicodedata.normalize("NFD", letter).encode("ascii", "ignore").decode()
     return LIKENESSES.get(letter) or parts or letter.encode("ascii", "backslashreplace").decode()
 
 

@@ -30,6 +30,7 @@ LONG = [
     "test_agent",
     "test_saved_environments",
     "test_killed",
+    "test_outside",
     "test_room",
     "test_trained_agents",
 ]

@@ -25,11 +25,11 @@ def start(code: str, **options: object) -> subprocess.Popen:
 @pytest.mark.parametrize(
     ("encoding", "expected"),
     [
-        ("utf-8", r"84×84 1 – 2 ±ε né 日 b\xff"),
-        ("ascii", r"84x84 1 - 2 +-epsilon ne \u65e5 b\xff"),
-        ("cp437", r"84x84 1 - 2 ±ε né \u65e5 b\xff"),
-        ("cp1251", r"84x84 1 – 2 ±epsilon ne \u65e5 b\xff"),
-        ("cp932:strict", r"84×84 1 - 2 ±ε ne 日 b\xff"),
+        ("utf-8", r"84×84 1 – 2 ±ε né 日 m² b\xff"),
+        ("ascii", r"84x84 1 - 2 +-epsilon ne \u65e5 m\xb2 b\xff"),
+        ("cp437", r"84x84 1 - 2 ±ε né \u65e5 m² b\xff"),
+        ("cp1251", r"84x84 1 – 2 ±epsilon ne \u65e5 m\xb2 b\xff"),
+        ("cp932:strict", r"84×84 1 - 2 ±ε ne 日 m\xb2 b\xff"),
     ],
 )
 def test_what_an_encoding_lacks_is_replaced_by_what_is_like_it(
@@ -37,7 +37,7 @@ def test_what_an_encoding_lacks_is_replaced_by_what_is_like_it(
 ) -> None:
     code = r"""
 for stream in sys.stdout, sys.stderr:
-    print("84×84 1 – 2 ±ε né 日 b\udcff", file=stream)
+    print("84×84 1 – 2 ±ε né 日 m² b\udcff", file=stream)
 """
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
