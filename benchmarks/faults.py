@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
-from benchmarks.outside import outside
+from benchmarks import outside, outside_files
 from benchmarks.run_notes import PROGRAM
 from storage.arrays import ArrayFile
 from storage.checkpoints import CheckpointError, newest
@@ -331,7 +331,8 @@ def main() -> None:
     }
     if options.what in ("outside", "all"):
         with tempfile.TemporaryDirectory() as folder_of_cases:
-            print(outside(Path(folder_of_cases)), end="\n\n")
+            cases = outside.CASES + outside_files.CASES
+            print(outside.table(Path(folder_of_cases), cases), end="\n\n")
     if options.what == "outside":
         return
     print("| fault | outcome |\n| --- | --- |")

@@ -1,7 +1,8 @@
 """What a process gets from outside, case by case: `python3 -m benchmarks.faults outside`.
 
-A case is an entry of `CASES`: its name, the right result, and a function that takes an empty folder
-and returns the result. Results are short texts, so that a table shows both.
+A case is an entry of `CASES`, here or in `benchmarks/outside_files.py`: its name, the right result,
+and a function that takes an empty folder and returns the result. Results are short texts, so that a
+table shows both.
 """
 
 from __future__ import annotations
@@ -379,8 +380,8 @@ CASES = [
 ]
 
 
-def outside(folder: Path, cases: Sequence[Case] = CASES) -> str:
-    """Tries all cases, and prints a row of a table for each; returns how many were right."""
+def table(folder: Path, cases: Sequence[Case]) -> str:
+    """Tries cases, and prints a row of a table for each; returns how many were right."""
     print("| case | right | result |\n| --- | --- | --- |")
     right = 0
     for number, case in enumerate(cases):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -23,8 +22,8 @@ GIF_CLOCK = Fraction(1, 100)  # seconds, the unit of time in a GIF
 # Units that a picture lasts. Many programs show shorter pictures for ten times as long.
 GIF_SHORTEST = 2
 GIF_COLOURS = 255  # and one more for a pixel that does not change
-# Where there are more: with fewer colours fewer pixels change, and the file is a quarter smaller.
-GIF_ROUNDED_COLOURS = 128
+# Where there are more: with fewer colours fewer pixels change, and the file is half as large.
+GIF_ROUNDED_COLOURS = 32
 GIF_WINDOW = 22  # binary logarithm of the bytes that are looked back at as pictures are compressed
 
 
@@ -63,7 +62,7 @@ def mp4_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWrite
 def gif_writer(path: Path, pictures_per_second: Fraction) -> Iterator[VideoWriter]:
     """Writes an animated GIF. It appears, whole, when the context ends without an exception.
 
-    Where the pictures have more than 255 colours, these are rounded to at most 128. A picture of a
+    Where the pictures have more than 255 colours, these are rounded to at most 32. A picture of a
     GIF lasts at least 1/50 s, so a faster video loses some of its pictures.
 
     Args:
@@ -178,7 +177,7 @@ class _Gif:
 
     def __init__(self, container: Any, pictures_per_second: Fraction):
         self._container, self._rate = container, pictures_per_second
-        self._shape = (0, 0, 0)  # of a picture
+        self._last = np.empty((0, 0, 3), np.uint8)  # the picture that was kept last
         self._is_used = np.zeros(2**24, bool)  # whether a picture has the colour 0xRRGGBB
         self._times: list[int] = []  # when each appears, in 1/100 s
         self._added = 0
@@ -194,7 +193,7 @@ class _Gif:
         self._added += 1
         if self._times and time - self._times[-1] < GIF_SHORTEST:
             return
-        self._shape = picture.shape
+        self._last = picture
         self._is_used[_colours(picture)] = True
         self._packer.write(np.ascontiguousarray(picture).data)
         self._times.append(time)
@@ -204,9 +203,9 @@ class _Gif:
         if not self._times:
             raise VideoError("a video needs at least one picture")
         av = _pyav()
-        palette, index_of = _palette(np.flatnonzero(self._is_used))
+        palette, index_of = _palette(np.flatnonzero(self._is_used), _colours(self._last))
         stream = self._container.add_stream("gif", rate=round(1 / GIF_CLOCK))
-        stream.height, stream.width, _ = self._shape
+        stream.height, stream.width, _ = self._last.shape
         stream.pix_fmt = "pal8"
         for picture, time in zip(self._pictures(), self._times, strict=True):
             frame = av.VideoFrame.from_ndarray((index_of[_colours(picture)], palette), "pal8")
@@ -220,8 +219,8 @@ class _Gif:
         self._packed.seek(0)
         with zstandard.ZstdDecompressor().stream_reader(self._packed) as unpacked:
             for _ in self._times:
-                content = unpacked.read(math.prod(self._shape))
-                yield np.frombuffer(content, np.uint8).reshape(self._shape)
+                content = unpacked.read(self._last.nbytes)
+                yield np.frombuffer(content, np.uint8).reshape(self._last.shape)
 
 
 def _colours(picture: np.ndarray) -> np.ndarray:
@@ -230,14 +229,15 @@ def _colours(picture: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _palette(colours: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns a palette, and the palette's index of each colour.
 
     Where there are more than 255 colours, their channels are rounded to fewer bits, so that at most
-    128 are left.
+    32 are left.
 
     Args:
-        colours: [N] int, 0xRRGGBB each.
+        colours: [N] int, 0xRRGGBB each, in order.
+        picture: [height, width] int, some of these colours: one of the pictures.
 
     Returns:
         The palette, [256, 4] uint8: alpha, red, green and blue, the last entry transparent; and the
@@ -249,13 +249,16 @@ def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         cells, cell_of = np.unique(colours & (kept << 16 | kept << 8 | kept), return_inverse=True)
         if len(cells) <= most:
             break
-    # The palette has the mean of the colours in each cell.
-    counts = np.bincount(cell_of)
+    # The palette has the mean of the colours in each cell, and areas of one colour keep theirs.
+    weights = np.ones(len(colours))
+    in_picture, pixels = np.unique(picture, return_counts=True)
+    weights[np.searchsorted(colours, in_picture)] += pixels
+    totals = np.bincount(cell_of, weights)
     palette = np.zeros((256, 4), np.uint8)
     palette[: len(cells), 0] = 255
     for channel, shift in enumerate((16, 8, 0), start=1):
-        sums = np.bincount(cell_of, weights=colours >> shift & 0xFF)
-        palette[: len(cells), channel] = np.round(sums / counts)
+        sums = np.bincount(cell_of, weights * (colours >> shift & 0xFF))
+        palette[: len(cells), channel] = np.round(sums / totals)
     index_of = np.zeros(2**24, np.uint8)
     index_of[colours] = cell_of
     return palette, index_of

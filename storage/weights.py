@@ -142,13 +142,14 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
             model, or one that `save` wrote, says that itself, and this argument does not count.
 
     Raises:
-        OSError: there is no room for a temporary copy.
+        OSError: there is no place for a temporary copy.
         WeightsError: the file is missing, damaged, in another format, of a newer version, or does
             not fit the network's shapes.
     """
     _check_kind(path)
     wanted = [tuple(variable.shape) for variable in network.weights]
-    with tempfile.TemporaryDirectory() as folder:
+    # Keras chooses the format by the end of the name, and reads nothing that has no name.
+    with tempfile.TemporaryDirectory(prefix="copy-of-weights-") as folder:
         copy = Path(folder) / "copy"
         shutil.copyfile(path, copy)
         try:
@@ -158,7 +159,6 @@ def load(path: Path, network: keras.Model, channels_first: bool = False) -> None
             shapes = _shapes(copy, suffix)
             fits = sorted(shapes) == sorted(wanted)
             if fits:
-                # Keras chooses the format by the end of the name.
                 named = copy.rename(copy.with_name(f"copy{suffix}"))
                 if _flattens_channels_first(named, otherwise=channels_first):
                     _load_channels_first(named, network)

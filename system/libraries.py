@@ -18,6 +18,7 @@ from pathlib import Path
 
 from system.errors import OneLineError
 
+IN_MEMORY = Path("/dev/shm")  # on Linux, a folder whose files take memory
 BACKENDS = ("tensorflow", "jax")  # of Keras, that this program can use; the first is the default
 # Variables that change what the libraries compute, or that end a program for a developer to look.
 NOT_FOR_US = (
@@ -97,11 +98,22 @@ def load_matplotlib() -> None:
 def use_for_temporary_files(folder: Path) -> None:
     """Has temporary files lie in a folder where the system, as a read-only one, has none for them.
 
-    Where the folder is still to be made, they lie in the one that it will be made in.
+    Where the folder is still to be made, they lie in the one that it will be made in, and where no
+    file can be written there, in memory. TensorFlow asks for a folder and writes nothing in it, so
+    that one is named in any case.
     """
     try:
         tempfile.gettempdir()
     except OSError:
         place = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-        if os.access(place, os.W_OK):
-            tempfile.tempdir = str(place)
+        usable = filter(_takes_files, (place, IN_MEMORY))
+        tempfile.tempdir = str(next(usable, place))
+
+
+def _takes_files(folder: Path) -> bool:
+    """Returns whether files can be written in a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -63,12 +63,14 @@ def test_a_video_plays_back_in_its_colours_and_speed(
         assert difference.mean() < (3 if name.endswith("mp4") else 1e-9)
 
 
-def test_a_gif_of_many_colours_has_the_nearest_it_can(tmp_path: Path) -> None:
-    pictures = moving_square(3, colours=5_000)
+def test_a_gif_of_many_colours_has_near_ones_and_areas_keep_theirs(tmp_path: Path) -> None:
+    area = np.full((64, 2_000, 3), (0, 100, 100), np.uint8)
+    pictures = [np.hstack([area, picture]) for picture in moving_square(3, colours=5_000)]
     write(gif_writer, tmp_path / "game.gif", pictures, Fraction(15))
     played, _ = read(tmp_path / "game.gif")
     for ours, theirs in zip(played, pictures, strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() < 32
+        assert np.abs(ours.astype(int) - theirs).max() < 64
+        np.testing.assert_array_equal(ours[:, : area.shape[1]], area)
 
 
 def test_a_gif_holds_little_more_than_what_changes(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from system import libraries
 from system.root import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHOW = """
 import json, os
@@ -70,3 +69,14 @@ except DeviceError as error: print(error)
     assert done.stdout == (
         "jax finds no device to compute on: JAX_PLATFORMS is 'cuda'; cpu is always there\n"
     )
+
+
+@pytest.mark.skipif(not libraries.IN_MEMORY.is_dir(), reason="needs a folder in memory")
+def test_temporary_files_lie_in_the_given_folder_or_else_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)  # as on a read-only system
+    for folder, used in (tmp_path / "new" / "run", tmp_path), ("/proc/new", libraries.IN_MEMORY):
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        libraries.use_for_temporary_files(Path(folder))
+        assert tempfile.gettempdir() == str(used)

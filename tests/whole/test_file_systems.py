@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.refused_calls import IS_POSSIBLE
 from storage.checkpoints import CheckpointWriter, newest
 from system.root import ROOT
 from tests.helpers.outcomes import outcome
-from tests.helpers.refused_calls import IS_POSSIBLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 WITHOUT_LOCKS_AND_FLUSHING = """
 import errno, sys
-from tests.helpers.refused_calls import refuse
+from benchmarks.refused_calls import refuse
 refuse({"flock": errno.ENOLCK, "fsync": errno.EINVAL})
 from dqn_atari import main
 sys.exit(main())
@@ -61,7 +61,7 @@ import errno, sys
 from pathlib import Path
 import numpy as np
 from storage.checkpoints import CheckpointWriter, State
-from tests.helpers.refused_calls import refuse
+from benchmarks.refused_calls import refuse
 refuse({"unlinkat": errno.ENOTEMPTY})
 writer = CheckpointWriter(Path(sys.argv[1]), keep=1)
 for step in range(3):
