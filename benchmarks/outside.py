@@ -150,11 +150,16 @@ def without_temporary_files(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": files(folder, sitecustomize_py=SITE), "MPLCONFIGDIR": os.devnull}
 
 
+def set_hang_up(ignored: bool) -> None:
+    """Has a hang-up ignored from here on, or not, whatever this process got from its own parent."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+
 def hung_up(folder: Path, ignored: bool) -> str:
     """Hangs up a run in training, and ends it by SIGTERM if it ignores that."""
-    ignore = (lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignored else None
     process = start(
-        PROGRAM, TRAIN, "--out", folder, stdout=subprocess.PIPE, preexec_fn=ignore
+        PROGRAM, TRAIN, "--out", folder, stdout=subprocess.PIPE,
+        preexec_fn=lambda: set_hang_up(ignored),
     )  # fmt: skip
     assert process.stdout
     next(line for line in process.stdout if "training: from step" in line)
@@ -204,8 +209,7 @@ def in_a_terminal(
 
     def take_terminal() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        set_hang_up(ignored)
 
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, size)
