@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROGRAM = ROOT / "dqn_atari.py"
 FLAGS = [
-    *["-env", "Breakout-v0", "-m", "6000", "-b", "8", "-pre", "2000", "-u", "200", "-exs", "1000"],
+    *["-env", "Breakout-v0", "-m", "100000", "-b", "8", "-u", "200", "-exs", "1000"],
     *["--seed", "5", "--checkpoint-every", "0.002", "--envs=4", "-st=1600", "--train-every=16"],
     *["--noisy", "--priority-exponent=0.5"],
 ]
@@ -28,8 +28,10 @@ FLAGS = [
 class Run:
     """A run of the program in a folder, seen from outside."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, pretrain: int):
+        """Makes the folder; the run has so many transitions to gather before it trains."""
+        folder.mkdir()
+        self.folder, self.pretrain = folder, pretrain
         self.weights = folder / "Breakout-v0_weights.h5"
         self.log = folder / "Breakout-v0_log.txt"
         self.checkpoints = folder / "Breakout-v0_checkpoint"
@@ -38,7 +40,8 @@ class Run:
     def start(self, *more: str) -> subprocess.Popen:
         # On all cores, as users run it.
         environment = {k: v for k, v in os.environ.items() if k not in cores.VARIABLES}
-        command = [sys.executable, str(PROGRAM), *FLAGS, "--out", str(self.folder), *more]
+        flags = [*FLAGS, "-pre", str(self.pretrain), "--out", str(self.folder), *more]
+        command = [sys.executable, str(PROGRAM), *flags]
         with self.output.open("w") as file:
             return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
 
@@ -73,15 +76,21 @@ class Run:
         return any(name.startswith(".") for name in os.listdir(self.checkpoints))
 
 
-def test_killed_at_the_worst_moments_a_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    whole, run = (Run(tmp_path / name) for name in ("whole", "killed"))
-    for each in (whole, run):
-        each.folder.mkdir()
-    whole.finish(whole.start())
+def killed_in_pretraining(folder: Path) -> Run:
+    """Returns a run that was killed after its first checkpoint and before it trained."""
+    pretrain = 2_000
+    while True:
+        run = Run(folder / f"killed, {pretrain}", pretrain)
+        run.kill_when(run.start(), lambda run=run: run.newest > 0)
+        if not run.is_training:
+            return run
+        pretrain *= 2  # where the first checkpoint takes longer than all of pretraining
 
-    process = run.start()
-    run.kill_when(process, lambda: run.newest > 0)
-    assert not run.is_training  # but pretraining
+
+def test_killed_at_the_worst_moments_a_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    run = killed_in_pretraining(tmp_path)
+    whole = Run(tmp_path / "whole", run.pretrain)
+    whole.finish(whole.start())
 
     process = run.go_on()
     before = run.log.stat().st_size
