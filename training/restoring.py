@@ -42,8 +42,9 @@ def state_of(trainer: Trainer) -> State:
     """Returns the state of a trainer between two turns of its loop.
 
     Raises:
-        FloatingPointError: the network has weights that are not finite.
+        FloatingPointError: an update, or a weight of the network, is not finite.
     """
+    trainer.read_updates()
     of_episodes = trainer.episodes.get_state()
     numbers = {name.replace("_", " "): getattr(trainer, name) for name in NUMBERS}
     progress = {

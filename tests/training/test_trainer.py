@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from agent import Agent, Update, make_agent
+from agent import Agent, Updates, make_agent
 from preprocessing import make_environments, state_shape
 from replay.batch import Batch
 from settings.config import Config, ConfigError
@@ -89,7 +89,7 @@ class Recorder(Agent):
         self.epsilons.append(epsilon)
         return super().act(states, epsilon, explore)
 
-    def learn(self, batches: Batch) -> list[Update]:
+    def learn(self, batches: Batch) -> Updates:
         made = super().learn(batches)
         size = len(batches.indices) // len(made)
         for first in range(0, len(batches.indices), size):
