@@ -143,11 +143,8 @@ class Prefetcher:
         if room.wait:
             room.wait()
             room.wait = None
-        size, arrays = self._batch_size, room.arrays
-        for first in range(0, updates * size, size):
-            rows = arrays.rows(first, first + size)
-            self.memory.sample(size, self._rng, importance_exponent, rows, horizon)
-        return arrays.rows(0, updates * size)
+        rows = room.arrays.rows(0, updates * self._batch_size)
+        return self.memory.sample(self._batch_size, self._rng, importance_exponent, rows, horizon)
 
     def append(
         self,

@@ -172,8 +172,7 @@ class Trainer:
             raise
 
     def _remember(self, actions: np.ndarray, step: Step) -> None:
-        frames = self.stack.newest.copy()
-        self.batches.append(frames, actions, step.rewards, step.terminals, step.ends)
+        self.batches.append(self.stack.newest, actions, step.rewards, step.terminals, step.ends)
         self.stack.push(step.frames, step.ends)
 
     def _count_episodes(self, actions: np.ndarray, step: Step) -> list[Episode]:

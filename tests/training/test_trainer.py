@@ -446,6 +446,41 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     trainer.close()
 
 
+@pytest.mark.parametrize(("epsilon", "step"), [(1.0, 160), (0.0, 144)])
+def test_the_step_of_a_loss_that_is_not_finite_is_told(epsilon: float, step: int) -> None:
+    trainer = assemble(
+        Config(
+            **{
+                **SMALL,
+                "steps": 400,
+                "pretrain_transitions": 100,
+                "epsilon_start": epsilon,
+                "epsilon_end": epsilon,
+            }
+        )
+    )
+    list(trainer.pretrain())
+    with pytest.raises(FloatingPointError, match="the loss is nan" if epsilon else "the values of"):
+        for _ in trainer.train():
+            if trainer.step == 140:  # the next update is due at step 160
+                online = trainer.agent.online
+                online.set_weights([np.full_like(w, np.nan) for w in online.get_weights()])
+    assert trainer.step == step
+    trainer.close()
+
+
+def test_what_an_update_did_to_the_values_is_told_by_its_loss() -> None:
+    settings = {"steps": 400, "pretrain_transitions": 100, "epsilon_start": 0.0, "epsilon_end": 0.0}
+    trainer = assemble(Config(**{**SMALL, **settings}))
+    list(trainer.pretrain())
+    target = trainer.agent.learner.target
+    target.set_weights([np.full_like(w, np.nan) for w in target.get_weights()])
+    with pytest.raises(FloatingPointError, match="the loss is nan"):
+        list(trainer.train())
+    assert trainer.step == 40  # where the first update was due
+    trainer.close()
+
+
 def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run: Path) -> None:
     shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
     path, network = tmp_path / "other.weights.h5", default_network(4, 0)
