@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import keras
 import numpy as np
 from keras import ops
 
-from learning.compiled import compiled_dead_relus, compiled_updates, compiled_values
+from learning.compiled import Models, compiled_calls
 from learning.dead_relus import DeadReLUs, relus_of
 from learning.distributions import DISTRIBUTIONS
 from learning.learner import Actor, Algorithm, Learner
@@ -42,11 +44,57 @@ class Update(NamedTuple):
     gradient_norm: float  # of all gradients together, before clipping
 
 
+class Updates(Sequence[Update]):
+    """The updates of one call, in their order.
+
+    They may still be going on: to look at one waits for all of them.
+    """
+
+    def __init__(self, count: int, results: Callable[[], dict[str, np.ndarray]]):
+        """Takes how many there are, and what `Calls.update` returns."""
+        self._count, self._results = count, results
+
+    def wait(self) -> None:
+        """Waits until they are made. From then on their batches may be written over."""
+        self._results()
+
+    def __len__(self) -> int:
+        """Returns the number of updates."""
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Update: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Update]: ...
+    def __getitem__(self, index: int | slice) -> Update | list[Update]:
+        """Returns the figures of an update, or of some.
+
+        Raises:
+            FloatingPointError: the loss of one of all, or what the network gave, is not finite.
+        """
+        return self._updates[index]
+
+    @cached_property
+    def _updates(self) -> list[Update]:
+        results = self._results()
+        names = [name for name in results if name != "td_errors"]
+        figures = zip(*(results[name].tolist() for name in names), strict=True)
+        updates = [
+            Update(**dict(zip(names, of_one, strict=True)), td_errors=td_errors)
+            for of_one, td_errors in zip(figures, results["td_errors"], strict=True)
+        ]
+        for update in updates:
+            if not math.isfinite(update.loss + update.mean_q):
+                raise FloatingPointError(
+                    f"the loss is {update.loss:g}, the mean Q value {update.mean_q:g}"
+                )
+        return updates
+
+
 class Agent:
     """Acts epsilon-greedily by the online network and learns from batches of transitions.
 
     Attributes:
-        online: the network that acts and is trained.
         num_actions: A.
         learner: both networks and their loss.
         optimizer: makes the updates.
@@ -80,29 +128,35 @@ class Agent:
         """
         seed = int(rng.integers(SEED_LIMIT - SEEDS_OF_A_NETWORK))
         with computing_in(precision):
-            self.online = network(state_shape, num_actions, seed, options)
+            self._online = network(state_shape, num_actions, seed, options)
             self._target = network(state_shape, num_actions, seed, options)
         self.num_actions = num_actions
         self._rng = rng
         self._batch_size = batch_size
-        self.learner = Learner(self.online, self._target, algorithm, seed)
+        self.learner = Learner(self._online, self._target, algorithm, seed)
         self.optimizer = optimizer
         # Makes its variables before the first update.
         optimizer.build(self.learner.trainable_variables)
-        self._updates = compiled_updates(self.learner, optimizer)
-        self._greedy = Actor(self.online, algorithm.distribution, seed, noisy=False)
-        self._explorer = self._greedy
+        greedy = self._explorer = Actor(self._online, algorithm.distribution, seed, noisy=False)
         if options.noisy:
-            self._explorer = Actor(self.online, algorithm.distribution, seed + 1, noisy=True)
-        self._greedy_values = compiled_values(self._greedy)
-        self._explorer_values = compiled_values(self._explorer)
-        self._dead_relus = None
-        if relus_of(self.online):
-            self._dead_relus = compiled_dead_relus(DeadReLUs(self.online))
+            self._explorer = Actor(self._online, algorithm.distribution, seed + 1, noisy=True)
+        self._dead_relus = DeadReLUs(self._online) if relus_of(self._online) else None
+        self._calls = compiled_calls(
+            Models(self.learner, optimizer, greedy, self._explorer, self._dead_relus)
+        )
+
+    @property
+    def online(self) -> keras.Model:
+        """The network that acts and is trained, with its newest weights.
+
+        They are good until the next call of this agent, and may be changed until then.
+        """
+        self._calls.release()
+        return self._online
 
     def values(self, states: np.ndarray) -> np.ndarray:
         """Returns the online network's Q values, [n, A] float32, of states, [n, H, W, k] uint8."""
-        return self._greedy_values(states)
+        return self._calls.values(states, explore=False)
 
     def act(
         self,
@@ -129,42 +183,30 @@ class Agent:
         actions = rng.integers(self.num_actions, size=len(states))
         greedy = rng.random(len(states)) >= epsilon
         if greedy.any():
-            values = self._explorer_values(states) if explore else self.values(states)
+            values = self._calls.values(states, explore)
             if not np.isfinite(values).all():
                 raise FloatingPointError("the values of the actions are not finite")
             actions = np.where(greedy, values.argmax(axis=-1), actions)
         return actions
 
-    def learn(self, batches: Batch) -> list[Update]:
+    def learn(self, batches: Batch) -> Updates:
         """Makes updates of the online network, one after the other, in one call.
 
-        Args:
-            batches: [U·B] transitions, those of the first update first. It compiles once for each
-                number of updates U.
+        They may still be going on when this returns. What acts, learns or is saved next waits for
+        them where it has to.
 
-        Raises:
-            FloatingPointError: the loss, or what the network gave, is not finite.
+        Args:
+            batches: [U·B] transitions, those of the first update first, in arrays that stay as they
+                are until the updates are made. It compiles once for each number of updates U.
         """
         arrays = batches.arrays
         del arrays["indices"]
-        results = self._updates(
-            {
-                name: array.reshape(-1, self._batch_size, *array.shape[1:])
-                for name, array in arrays.items()
-            },
-            batches.frames,
-        )
-        updates = []
-        for row in range(len(results["loss"])):
-            of_row = {name: values[row] for name, values in results.items()}
-            td_errors = of_row.pop("td_errors")
-            update = Update(**{name: float(v) for name, v in of_row.items()}, td_errors=td_errors)
-            if not math.isfinite(update.loss + update.mean_q):
-                raise FloatingPointError(
-                    f"the loss is {update.loss:g}, the mean Q value {update.mean_q:g}"
-                )
-            updates.append(update)
-        return updates
+        by_update = {
+            name: array.reshape(-1, self._batch_size, *array.shape[1:])
+            for name, array in arrays.items()
+        }
+        results = self._calls.update(by_update, batches.frames)
+        return Updates(len(by_update["r_t"]), results)
 
     def dead_relus(self, batches: Batch) -> float | None:
         """Returns which share of the online network's ReLUs are dead, 0 to 1.
@@ -180,11 +222,11 @@ class Agent:
         """
         if self._dead_relus is None:
             return None
-        return self._dead_relus(batches.s_tm1[: self._batch_size], batches.frames)
+        return self._calls.dead_relus(batches.s_tm1[: self._batch_size], batches.frames)
 
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""
-        self._target.set_weights(self.online.get_weights())
+        self._calls.copy_to_target()
 
     def get_state(self) -> State:
         """Returns what acting and learning depend on, with copies of arrays.
@@ -208,9 +250,10 @@ class Agent:
     @property
     def _variables(self) -> list[Any]:
         """Both networks, the optimiser and the generators of noise, as Keras variables."""
+        self._calls.release()
         optimizer = self.optimizer
         return [
-            *self.online.weights,
+            *self._online.weights,
             *self._target.weights,
             # The learning rate is a setting, which may change when a run is resumed.
             *(v for v in optimizer.variables if v is not optimizer.learning_rate),
@@ -229,8 +272,9 @@ class Agent:
             FloatingPointError: the network has diverged: not all of them are finite.
             OSError: the file cannot be written; one that was there stays.
         """
-        _check_finite(self.online.get_weights())
-        weights.save(path, self.online, run)
+        online = self.online
+        _check_finite(online.get_weights())
+        weights.save(path, online, run)
 
     def load_weights(self, path: Path, channels_first: bool = False) -> None:
         """Loads weights into both networks.

@@ -190,7 +190,8 @@ class ReplayMemory:
             rng: draws them.
             importance_exponent: how far the weights make up for sampling by priority, from 0, not
                 at all, to 1.
-            out: a batch of that size to fill; without it, a new one.
+            out: what to fill; without it, a new batch. Where it has room for several batches of
+                that size, they are drawn one after the other, each on its own.
             horizon: of the returns, which may look further ahead than those that the memory was
                 made for; without it, these.
 
@@ -198,7 +199,11 @@ class ReplayMemory:
             ValueError: no transition can be drawn yet.
         """
         batch = self.empty_batch(batch_size) if out is None else out
-        batch.indices[:] = draw(self._sampler, batch_size, rng, self._held, self._is_drawable)
+        for first in range(0, len(batch.indices), batch_size):
+            drawn = draw(self._sampler, batch_size, rng, self._held, self._is_drawable)
+            batch.indices[first : first + batch_size] = drawn
+            weights = self._sampler.weights(drawn, importance_exponent)
+            batch.weights[first : first + batch_size] = weights
         times, streams = np.divmod(batch.indices, self._streams)
         returns, discounts, counts = self._steps.returns(times, streams, horizon or self._horizon)
         # A return that ended has no next state; its own state stands in.
@@ -208,7 +213,6 @@ class ReplayMemory:
         batch.a_tm1[:] = self._steps.at(times, streams)["action"]
         batch.r_t[:] = returns
         batch.discount_t[:] = discounts
-        batch.weights[:] = self._sampler.weights(batch.indices, importance_exponent)
         return batch
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:

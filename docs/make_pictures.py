@@ -365,7 +365,7 @@ def random_play(game: str, streams: int, steps: int) -> tuple[ReplayMemory, list
         states.append(stack.states.copy())
         actions = rng.integers(environments.num_actions, size=streams)
         step = environments.step(actions)
-        memory.append(stack.newest.copy(), actions, step.rewards, step.terminals, step.ends)
+        memory.append(stack.newest, actions, step.rewards, step.terminals, step.ends)
         stack.push(step.frames, step.ends)
     environments.close()
     return memory, states

@@ -14,9 +14,9 @@ import pytest
 
 import agent as agents
 from agent import Agent
-from learning.compiled import compiled_updates
+from learning.compiled import Models, compiled_calls
 from learning.distributions import Mean
-from learning.learner import Algorithm, Learner
+from learning.learner import Actor, Algorithm, Learner
 from learning.targets import huber
 from replay.batch import ALIGNMENT, Batch, empty_batch
 from settings.config import Config
@@ -33,7 +33,11 @@ HELPERS = ROOT / "tests" / "helpers"
 def tiny_network(weights: list[float]) -> keras.Model:
     """Returns Q(s, a) = weights[a] × s, small enough to work out by hand."""
     network = keras.Sequential(
-        [keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(2, use_bias=False)]
+        [
+            keras.Input((1, 1, 1), name="states"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, use_bias=False),
+        ]
     )
     network.set_weights([np.array([weights])])
     return network
@@ -52,7 +56,9 @@ def tiny_update(
     learner = Learner(tiny_network([1, 2]), tiny_network([3, 1]), algorithm)
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(learner.trainable_variables)
-    found = compiled_updates(learner, optimizer)(
+    actor = Actor(learner.online, algorithm.distribution, 0, noisy=False)
+    calls = compiled_calls(Models(learner, optimizer, actor, actor, None))
+    found = calls.update(
         {
             "s_tm1": np.array([1, 2], np.float32).reshape(1, 2, 1, 1, 1),
             "a_tm1": np.array([[0, 1]], np.int32),
@@ -62,7 +68,7 @@ def tiny_update(
             "weights": np.array([weights], np.float32),
         },
         None,
-    )
+    )()
     return learner, {name: each[0] for name, each in found.items()}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replay_memory import ReplayMemory, make_memory
 from storage.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 
 # Most that one call learns from. Larger calls save no time and take long to compile.
 MOST_UPDATES, MOST_TRANSITIONS = 8, 256
+
+
+@dataclass
+class _Room:
+    """Arrays for the batches of one call."""
+
+    arrays: Batch
+    wait: Callable[[], None] | None = None  # until nobody reads them any more, if somebody does
 
 
 class Prefetcher:
@@ -59,7 +69,8 @@ class Prefetcher:
         self._thread = ThreadPoolExecutor(max_workers=1) if in_background else None
         # One for the learner and one to be filled.
         most = most_updates * batch_size
-        self._arrays = [memory.empty_batch(most) for _ in range(2)]
+        self._rooms = [_Room(memory.empty_batch(most)) for _ in range(2)]
+        self._taken = self._rooms[0]
         self._next: Future[Batch] | None = None
 
     def take(
@@ -78,7 +89,7 @@ class Prefetcher:
             horizon: of the returns in the batches drawn now; see `ReplayMemory.sample`.
 
         Returns:
-            [U·B] transitions, in arrays that are filled again after the next call.
+            [U·B] transitions, in arrays that are filled again after the next call; see `keep`.
 
         Raises:
             ValueError: the memory holds no transition to draw.
@@ -87,11 +98,20 @@ class Prefetcher:
         assert self._next is not None
         # Where this fails, the next call draws anew.
         drawn, self._next = self._next, None
+        self._taken = self._rooms[0]
         batches = drawn.result()
         assert len(batches.indices) == updates * self._batch_size
         if following:
             self.prepare(importance_exponent, following, horizon)
         return batches
+
+    def keep(self, wait: Callable[[], None]) -> None:
+        """Keeps the batches that were taken last as they are until a function returns.
+
+        Args:
+            wait: returns when nobody reads them any more. What draws into their arrays calls it.
+        """
+        self._taken.wait = wait
 
     def prepare(
         self, importance_exponent: float, updates: int = 1, horizon: Horizon | None = None
@@ -105,8 +125,8 @@ class Prefetcher:
         """
         if self._next is not None:
             return
-        self._arrays.reverse()
-        arguments = importance_exponent, updates, self._arrays[0], horizon
+        self._rooms.reverse()
+        arguments = importance_exponent, updates, self._rooms[0], horizon
         if self._thread:
             self._next = self._thread.submit(self._draw, *arguments)
         else:
@@ -117,14 +137,14 @@ class Prefetcher:
                 self._next.set_exception(error)  # as a thread does, for the call that takes it
 
     def _draw(
-        self, importance_exponent: float, updates: int, arrays: Batch, horizon: Horizon | None
+        self, importance_exponent: float, updates: int, room: _Room, horizon: Horizon | None
     ) -> Batch:
-        """Fills the first rows of arrays with batches, each drawn on its own."""
-        size = self._batch_size
-        for first in range(0, updates * size, size):
-            rows = arrays.rows(first, first + size)
-            self.memory.sample(size, self._rng, importance_exponent, rows, horizon)
-        return arrays.rows(0, updates * size)
+        """Fills the first rows of a room with batches, each drawn on its own."""
+        if room.wait:
+            room.wait()
+            room.wait = None
+        rows = room.arrays.rows(0, updates * self._batch_size)
+        return self.memory.sample(self._batch_size, self._rng, importance_exponent, rows, horizon)
 
     def append(
         self,

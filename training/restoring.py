@@ -42,8 +42,9 @@ def state_of(trainer: Trainer) -> State:
     """Returns the state of a trainer between two turns of its loop.
 
     Raises:
-        FloatingPointError: the network has weights that are not finite.
+        FloatingPointError: an update, or a weight of the network, is not finite.
     """
+    trainer.read_updates()
     of_episodes = trainer.episodes.get_state()
     numbers = {name.replace("_", " "): getattr(trainer, name) for name in NUMBERS}
     progress = {
@@ -98,7 +99,7 @@ def set_state(trainer: Trainer, state: State) -> None:
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
         trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))
-    trainer.stack.states[:] = of_training["states"]
+    trainer.stack.set_states(of_training["states"])
     trainer.episodes.set_state(State(numbers, of_training))
     # Before version 4 nothing was due between two turns.
     trainer.update_schedule.count = numbers.get("updated until", trainer.count)

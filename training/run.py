@@ -256,6 +256,7 @@ class Run:
         trainer, evaluations = self._trainer, self._evaluations
         if not evaluations.is_due(trainer.step):
             return
+        trainer.read_updates()
         if evaluations.evaluate(trainer.step, trainer.seconds, self._is_stopped):
             progress.say(evaluations.all[-1].line())
             self._files.save_evaluation()

@@ -124,6 +124,7 @@ class RunFiles:
             FloatingPointError: the network has diverged.
             OSError: something could not be written.
         """
+        self._trainer.read_updates()
         self.log([])
         self.save_weights()
         if "the evaluations" in self._failed:

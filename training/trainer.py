@@ -16,7 +16,7 @@ from training.update_schedule import Call, UpdateSchedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from agent import Agent, Update
+    from agent import Agent, Update, Updates
     from replay.n_step import Horizon
     from settings.config import Config
     from storage.episode_log import Episode
@@ -34,7 +34,7 @@ class Trainer:
         step: of all environments together, from the start of the run.
         gathered: transitions, in pretraining.
         episodes: what is added up for the log.
-        epsilon, loss: at this step; of the newest update.
+        epsilon, loss: at this step; of the newest update that was read.
         dead_relus: their share, as it was measured last; None before.
         after_update: sees each update.
         lost: what a checkpoint could not bring back, and why.
@@ -61,6 +61,7 @@ class Trainer:
         self.stack = FrameStack(count, shape, config.frame_stack_size)
         self.is_playing = False  # whether there are games to go on with
         self.loss = 0.0
+        self._unread: list[tuple[int, Updates]] = []  # that were made, each with its step
         self.after_update: Callable[[Update], None] | None = None
         self.dead_relus: float | None = None
         self.dead_relus_step = -1  # when they were measured
@@ -91,23 +92,47 @@ class Trainer:
         """Trains until `--steps` or `--games`.
 
         The emulators work while the agent learns. What is learnt is due by the steps up to this
-        one, or by the games that ended before it.
+        one, or by the games that ended before it. Updates may go on until the agent acts again.
 
         Yields:
             The episodes that ended, after each step of all environments.
+
+        Raises:
+            FloatingPointError: the network has diverged; `step` tells where.
         """
         self._start_episodes()
         while not self.is_over:
             self.epsilon = self.epsilon_schedule(self.count)
             self.step += self.environments.count
             due = self._due()
-            actions = self.agent.act(self.stack.states, self.epsilon, explore=True)
+            actions = self._act()
             self.environments.send(actions)
+            self.read_updates()
             self._learn(due)
             step = self.environments.receive()
             self._remember(actions, step)
             yield self._count_episodes(actions, step)
         self._learn(self._due())
+        self.read_updates()
+
+    def read_updates(self) -> None:
+        """Adds up what the updates tell that have not been read yet; waits until they are made.
+
+        Raises:
+            FloatingPointError: one of them is not finite; `step` is then its step.
+        """
+        while self._unread:
+            step, made = self._unread.pop(0)
+            try:
+                updates = made[:]
+            except FloatingPointError:
+                self.step = step
+                raise
+            for update in updates:
+                self.episodes.add_update(update)
+                if self.after_update:
+                    self.after_update(update)
+            self.loss = updates[-1].loss
 
     @property
     def count(self) -> int:
@@ -138,12 +163,21 @@ class Trainer:
         self.episodes.start()
         self.is_playing = True
 
+    def _act(self) -> np.ndarray:
+        """Returns the actions of a turn; that an update has gone wrong is told by its figures."""
+        try:
+            return self.agent.act(self.stack.states, self.epsilon, explore=True)
+        except FloatingPointError:
+            self.read_updates()
+            raise
+
     def _remember(self, actions: np.ndarray, step: Step) -> None:
-        frames = self.stack.newest.copy()
-        self.batches.append(frames, actions, step.rewards, step.terminals, step.ends)
+        self.batches.append(self.stack.newest, actions, step.rewards, step.terminals, step.ends)
         self.stack.push(step.frames, step.ends)
 
     def _count_episodes(self, actions: np.ndarray, step: Step) -> list[Episode]:
+        if step.ends.any():
+            self.read_updates()
         frames = self.step * self._config.frame_skip
         moment = Moment(self.step, frames, self.epsilon, self.seconds, self.dead_relus)
         episodes = self.episodes.add_step(actions, step, moment)
@@ -182,13 +216,13 @@ class Trainer:
         importance, horizon = self._sampling()
         batches = self.batches.take(importance, updates, following, horizon)
         made = self.agent.learn(batches)
-        for update in made:
-            self.episodes.add_update(update)
-            if self.after_update:
-                self.after_update(update)
-        self.loss = made[-1].loss
-        td_errors = np.concatenate([update.td_errors for update in made])
-        self.batches.update_priorities(batches.indices, td_errors)
+        self.batches.keep(made.wait)
+        self._unread.append((self.step, made))
+        if self.after_update or self._config.priority_exponent:
+            self.read_updates()
+        if self._config.priority_exponent:
+            td_errors = np.concatenate([update.td_errors for update in made])
+            self.batches.update_priorities(batches.indices, td_errors)
         if self.step // DEAD_RELUS_EVERY > self.dead_relus_step // DEAD_RELUS_EVERY:
             self.dead_relus = self.agent.dead_relus(batches)
             self.dead_relus_step = self.step

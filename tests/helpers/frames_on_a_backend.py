@@ -9,18 +9,21 @@ import json
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent import Agent, make_agent
+from agent import Agent, Updates, make_agent
 from replay.device_frames import DeviceFrames, states_at
 from settings.config import Config
 from system.devices import has_gpu
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
+from training.restoring import state_of
+from training.run import assemble
 
 if TYPE_CHECKING:
+    from replay.batch import Batch
     from replay_memory import ReplayMemory
 
 SHAPE, STREAMS, ROWS, BATCH = (44, 44), 2, 12, 8
@@ -64,6 +67,62 @@ def learnt(memory: ReplayMemory, agent: Agent) -> list[np.ndarray]:
     return [*agent.online.get_weights(), np.array(share)]
 
 
+class WaitingAgent(Agent):
+    """An agent that goes on only when its updates are made."""
+
+    def learn(self, batches: Batch) -> Updates:
+        """Makes updates; see `Agent.learn`."""
+        made = super().learn(batches)
+        made.wait()
+        return made
+
+
+def run(on_device: bool, waits: bool) -> list[Any]:
+    """Returns what a short run has learnt, with several calls in a turn, and its newest loss."""
+    config = Config(
+        environment="Breakout-v0",
+        envs=16,
+        network="nips",
+        memory_size=800,
+        memory_on_device=on_device,
+        pretrain_transitions=200,
+        steps=96,
+        batch_size=BATCH,
+        train_every=1,
+        target_update_period=40,
+        epsilon_end=0.5,
+        explore_steps=96,
+        seed=3,
+    )
+    trainer = assemble(config)
+    if waits:
+        trainer.agent.__class__ = WaitingAgent
+    for _ in trainer.pretrain():
+        pass
+    for _ in trainer.train():
+        pass
+    trainer.close()
+    arrays = state_of(trainer).arrays
+    return [trainer.loss, {name: array.tobytes() for name, array in arrays.items()}]
+
+
+def weights_are_at_hand() -> bool:
+    """Returns whether weights can be read and changed between two calls, and calls take them."""
+    changed, batch = agent(), memory(True)
+    for step in islice(random_play(np.random.default_rng(0), 2, SHAPE), 30):
+        batch.append(*step)
+    before = changed.online.get_weights()
+    changed.learn(batch.sample(BATCH, np.random.default_rng(0)))
+    after = changed.online.get_weights()
+    states = np.ones((1, *SHAPE, 4), np.uint8)
+    values = changed.values(states)
+    changed.online.set_weights([np.zeros_like(array) for array in after])
+    zeros = changed.values(states)
+    changed.online.set_weights(after)
+    is_trained = any((ours != theirs).any() for ours, theirs in zip(before, after, strict=True))
+    return is_trained and not zeros.any() and (changed.values(states) == values).all().item()
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     plain, device = memory(False), memory(True)
@@ -76,6 +135,10 @@ if __name__ == "__main__":
     found["goes on"] = course(again, 20, 1) == course(device, 20, 1) == course(plain, 20, 1)
     weights = learnt(plain, agent()), learnt(device, agent())
     found["weights"] = all(np.array_equal(*both) for both in zip(*weights, strict=True))
+    overlapped = run(on_device=False, waits=False)
+    found["overlaps"] = run(on_device=False, waits=True) == overlapped
+    found["overlaps on the device"] = run(on_device=True, waits=False) == overlapped
+    found["at hand"] = weights_are_at_hand()
     try:
         DeviceFrames(10**9, 8, (84, 84))
     except MemoryError as error:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from agent import Agent, make_agent
-from learning.compiled import jax_updates
+from learning.compiled import JaxCalls
 from replay.batch import Batch
 from settings.config import Config
 
@@ -82,7 +82,8 @@ def joins(settings: dict[str, Any]) -> bool:
     agent = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
     if keras.backend.backend() == "jax":
         # As on a GPU.
-        agent._updates = jax_updates(agent.learner, agent.optimizer, joined=True)
+        assert isinstance(agent._calls, JaxCalls)
+        agent._calls = JaxCalls(agent._calls.models, joined=True)
     first_state = agent.get_state()
     states, found = [], []
     for size in (8, 16):

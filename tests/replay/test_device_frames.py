@@ -238,5 +238,6 @@ def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert json.loads(done.stdout) == {
         "states": True, "files": True, "goes on": True, "weights": True, "error": error,
+        "overlaps": True, "overlaps on the device": True, "at hand": True,
         "gpu": False, "tensorflow": False,
     }  # fmt: skip

@@ -290,6 +290,25 @@ def test_batches_that_are_taken_together_are_those_taken_one_by_one(in_backgroun
     together.close()
 
 
+def test_a_batch_that_is_kept_stays_as_it_is_until_nobody_reads_it_any_more() -> None:
+    batches, waits = prefetcher(in_background=False), []
+    batch = batches.take(0.0, following=0)
+    then = copied(batch)
+
+    def wait() -> None:
+        assert_same(copied(batch), then)
+        waits.append(len(waits))
+
+    batches.keep(wait)
+    batches.take(0.0, following=0)
+    assert not waits  # it has arrays of its own
+    batches.take(0.0, following=0)
+    assert waits == [0]
+    assert (batch.indices != then.indices).any()
+    batches.take(0.0, following=1)
+    assert waits == [0]
+
+
 def trained(in_background: bool, exponent: float) -> tuple[Trainer, list[Episode]]:
     """Returns a run whose memory wraps around, and its episodes but for their seconds.
 

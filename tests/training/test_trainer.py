@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from agent import Agent, Update, make_agent
+from agent import Agent, Updates, make_agent
 from preprocessing import make_environments, state_shape
 from replay.batch import Batch
 from settings.config import Config, ConfigError
@@ -89,7 +89,7 @@ class Recorder(Agent):
         self.epsilons.append(epsilon)
         return super().act(states, epsilon, explore)
 
-    def learn(self, batches: Batch) -> list[Update]:
+    def learn(self, batches: Batch) -> Updates:
         made = super().learn(batches)
         size = len(batches.indices) // len(made)
         for first in range(0, len(batches.indices), size):
@@ -443,6 +443,41 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     online.set_weights([np.full_like(w, np.nan) for w in online.get_weights()])
     with pytest.raises(FloatingPointError, match=r"the loss is nan, the mean Q value nan"):
         list(trainer.train())
+    trainer.close()
+
+
+@pytest.mark.parametrize(("epsilon", "step"), [(1.0, 160), (0.0, 144)])
+def test_the_step_of_a_loss_that_is_not_finite_is_told(epsilon: float, step: int) -> None:
+    trainer = assemble(
+        Config(
+            **{
+                **SMALL,
+                "steps": 400,
+                "pretrain_transitions": 100,
+                "epsilon_start": epsilon,
+                "epsilon_end": epsilon,
+            }
+        )
+    )
+    list(trainer.pretrain())
+    with pytest.raises(FloatingPointError, match="the loss is nan" if epsilon else "the values of"):
+        for _ in trainer.train():
+            if trainer.step == 140:  # the next update is due at step 160
+                online = trainer.agent.online
+                online.set_weights([np.full_like(w, np.nan) for w in online.get_weights()])
+    assert trainer.step == step
+    trainer.close()
+
+
+def test_what_an_update_did_to_the_values_is_told_by_its_loss() -> None:
+    settings = {"steps": 400, "pretrain_transitions": 100, "epsilon_start": 0.0, "epsilon_end": 0.0}
+    trainer = assemble(Config(**{**SMALL, **settings}))
+    list(trainer.pretrain())
+    target = trainer.agent.learner.target
+    target.set_weights([np.full_like(w, np.nan) for w in target.get_weights()])
+    with pytest.raises(FloatingPointError, match="the loss is nan"):
+        list(trainer.train())
+    assert trainer.step == 40  # where the first update was due
     trainer.close()
 
 
