@@ -98,6 +98,7 @@ class Agent:
         num_actions: A.
         learner: both networks and their loss.
         optimizer: makes the updates.
+        calls: the compiled calls, which hold what the agent depends on.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Agent:
         if options.noisy:
             self._explorer = Actor(self._online, algorithm.distribution, seed + 1, noisy=True)
         self._dead_relus = DeadReLUs(self._online) if relus_of(self._online) else None
-        self._calls = compiled_calls(
+        self.calls = compiled_calls(
             Models(self.learner, optimizer, greedy, self._explorer, self._dead_relus)
         )
 
@@ -151,12 +152,12 @@ class Agent:
 
         They are good until the next call of this agent, and may be changed until then.
         """
-        self._calls.release()
+        self.calls.release()
         return self._online
 
     def values(self, states: np.ndarray) -> np.ndarray:
         """Returns the online network's Q values, [n, A] float32, of states, [n, H, W, k] uint8."""
-        return self._calls.values(states, explore=False)
+        return self.calls.values(states, explore=False)
 
     def act(
         self,
@@ -183,7 +184,7 @@ class Agent:
         actions = rng.integers(self.num_actions, size=len(states))
         greedy = rng.random(len(states)) >= epsilon
         if greedy.any():
-            values = self._calls.values(states, explore)
+            values = self.calls.values(states, explore)
             if not np.isfinite(values).all():
                 raise FloatingPointError("the values of the actions are not finite")
             actions = np.where(greedy, values.argmax(axis=-1), actions)
@@ -205,7 +206,7 @@ class Agent:
             name: array.reshape(-1, self._batch_size, *array.shape[1:])
             for name, array in arrays.items()
         }
-        results = self._calls.update(by_update, batches.frames)
+        results = self.calls.update(by_update, batches.frames)
         return Updates(len(by_update["r_t"]), results)
 
     def dead_relus(self, batches: Batch) -> float | None:
@@ -222,11 +223,11 @@ class Agent:
         """
         if self._dead_relus is None:
             return None
-        return self._calls.dead_relus(batches.s_tm1[: self._batch_size], batches.frames)
+        return self.calls.dead_relus(batches.s_tm1[: self._batch_size], batches.frames)
 
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""
-        self._calls.copy_to_target()
+        self.calls.copy_to_target()
 
     def get_state(self) -> State:
         """Returns what acting and learning depend on, with copies of arrays.
@@ -250,7 +251,7 @@ class Agent:
     @property
     def _variables(self) -> list[Any]:
         """Both networks, the optimiser and the generators of noise, as Keras variables."""
-        self._calls.release()
+        self.calls.release()
         optimizer = self.optimizer
         return [
             *self._online.weights,

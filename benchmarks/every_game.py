@@ -41,9 +41,9 @@ def train_a_little(environment: str, steps: int, preset: str) -> str:
     episodes = [episode for finished in trainer.train() for episode in finished]
     trainer.close()
     assert gathered[-1] == 80
-    assert trainer.loss > 0
-    assert math.isfinite(trainer.loss)
-    return f"{trainer.step} steps, {len(episodes)} episodes, loss {trainer.loss:.4f}"
+    assert trainer.learning.loss > 0
+    assert math.isfinite(trainer.learning.loss)
+    return f"{trainer.step} steps, {len(episodes)} episodes, loss {trainer.learning.loss:.4f}"
 
 
 def main() -> int:

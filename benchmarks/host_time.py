@@ -70,7 +70,7 @@ def small_network(
 
 def joined_calls(agent: Agent) -> Calls:
     """Returns an agent's compiled calls, where one makes several updates, as on a GPU."""
-    calls = agent._calls
+    calls = agent.calls
     return JaxCalls(calls.models, joined=True) if isinstance(calls, JaxCalls) else calls
 
 
@@ -122,7 +122,7 @@ def turn_of(envs: int, on_device: bool, turns: int, clock: Clock) -> tuple[dict[
         seed=1,
     )
     trainer = assemble(config)
-    trainer.agent._calls = joined_calls(trainer.agent)
+    trainer.agent.calls = joined_calls(trainer.agent)
     for _ in trainer.pretrain():
         pass
     for part, (name, method) in PARTS.items():
@@ -169,8 +169,8 @@ def kernels(network: str) -> int:
     arrays = random_batch(4 * config.batch_size, frames=frames).arrays
     del arrays["indices"]
     batches = {name: a.reshape(4, config.batch_size, *a.shape[1:]) for name, a in arrays.items()}
-    trained, others, optimizer, _ = calls._state
-    lowered = calls._update.lower((trained, others, optimizer), batches, frames.array)
+    trained, others, optimizer, _ = calls.state
+    lowered = calls.compiled_update.lower((trained, others, optimizer), batches, frames.array)
     text = lowered.compile().as_text()
     (body,) = re.findall(r"body=%?([\w.-]+)", text)
     start = re.search(rf"^%?{re.escape(body)} .*\{{$", text, re.MULTILINE)

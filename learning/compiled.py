@@ -175,7 +175,7 @@ def _tensor(array: np.ndarray) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-class State(NamedTuple):
+class DeviceState(NamedTuple):
     """The values of an agent's variables, as compiled calls on JAX take them.
 
     An update takes all but the noise, and gives new ones in the same memory.
@@ -190,11 +190,12 @@ class State(NamedTuple):
 class JaxCalls:
     """The calls on JAX, which return before they are done; see `Calls`.
 
-    All values are in one place at a time: in a `State` on the device, or, after `release` and until
+    All values are in one place at a time: in a `DeviceState` on the device, or, after `release` and until
     the next call, in the Keras variables. Those that a call has taken from there are gone.
 
     Attributes:
         models: what is compiled.
+        compiled_update: makes all updates of a call, or one of them.
     """
 
     def __init__(self, models: Models, joined: bool):
@@ -208,15 +209,17 @@ class JaxCalls:
 
         learner, optimizer, greedy, explorer, dead_relus = models
         self.models, self._joined = models, joined
-        self._variables = State(
+        self._variables = DeviceState(
             learner.trainable_variables,
             learner.non_trainable_variables,
             optimizer.variables,
             [explorer.random.state],
         )
-        self._held: State | None = None
+        self._held: DeviceState | None = None
         # The new state takes the memory of the old one, which nothing needs any more.
-        self._update = jax.jit(self._updates if joined else self._one_update, donate_argnums=0)
+        self.compiled_update = jax.jit(
+            self._updates if joined else self._one_update, donate_argnums=0
+        )
         self._copy = jax.jit(self._copied, donate_argnums=1)
         self._greedy = self._explorer = jax.jit(partial(self._acted, greedy))
         if explorer is not greedy:
@@ -225,7 +228,7 @@ class JaxCalls:
 
     def update(self, batches: Arrays, frames: DeviceFrames | None) -> Callable[[], Arrays]:
         """Starts updates; see `Calls`."""
-        trained, others, of_optimizer, noise = self._state
+        trained, others, of_optimizer, noise = self.state
         state = trained, others, of_optimizer
         array = frames.array if frames else None
         given = [batches]
@@ -234,14 +237,14 @@ class JaxCalls:
             given = [{name: x[n] for name, x in batches.items()} for n in range(count)]
         made = []
         for batch in given:
-            state, results = self._update(state, batch, array)
+            state, results = self.compiled_update(state, batch, array)
             made.append(results)
-        self._held = State(*state, noise)
+        self._held = DeviceState(*state, noise)
         return partial(_fetched, made)
 
     def values(self, states: np.ndarray, explore: bool) -> np.ndarray:
         """Returns values; see `Calls`."""
-        state = self._state
+        state = self.state
         compiled = self._explorer if explore else self._greedy
         outputs, noise = compiled(state.trained, state.others, state.noise, states)
         self._held = state._replace(noise=noise)
@@ -249,13 +252,13 @@ class JaxCalls:
 
     def dead_relus(self, states: np.ndarray, frames: DeviceFrames | None) -> float:
         """Returns the share of dead ReLUs; see `Calls`."""
-        state = self._state
+        state = self.state
         array = frames.array if frames else None
         return float(self._dead_relus(state.trained, state.others, states, array))
 
     def copy_to_target(self) -> None:
         """Copies the weights on the device; see `Calls`."""
-        state = self._state
+        state = self.state
         self._held = state._replace(others=self._copy(state.trained, state.others))
 
     def release(self) -> None:
@@ -268,10 +271,10 @@ class JaxCalls:
         self._held = None
 
     @property
-    def _state(self) -> State:
+    def state(self) -> DeviceState:
         """All values, from where they are."""
         if self._held is None:
-            self._held = State(*([v.value for v in group] for group in self._variables))
+            self._held = DeviceState(*([v.value for v in group] for group in self._variables))
         return self._held
 
     def _stateless(

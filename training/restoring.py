@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from training.trainer import Trainer
 
 # What a trainer counts and notes.
-NUMBERS = (
-    "gathered",
-    "pretrain_epsilon",
-    "step",
-    "loss",
-    "dead_relus",
-    "dead_relus_step",
-    "is_playing",
-)
+NUMBERS = "gathered", "pretrain_epsilon", "step", "is_playing"
 
 
 def count_from(trainer: Trainer, log: LogEnd) -> None:
@@ -34,7 +26,7 @@ def count_from(trainer: Trainer, log: LogEnd) -> None:
     trainer.step, trainer.earlier_seconds = log.step, log.seconds
     trainer.episodes.number = log.episodes
     trainer.episodes.scores.extend(log.scores)
-    trainer.update_schedule.count = trainer.count
+    trainer.learning.schedule.count = trainer.count
     trainer.epsilon = trainer.epsilon_schedule(trainer.count)
 
 
@@ -50,8 +42,8 @@ def state_of(trainer: Trainer) -> State:
     progress = {
         **numbers,
         **of_episodes.attributes,
+        **trainer.learning.get_state().attributes,
         "explored from": trainer.epsilon_schedule.first_step,
-        "updated until": trainer.update_schedule.count,
         "seconds": trainer.seconds,
         "diagnosis": trainer.diagnosis.get_state().attributes,
     }
@@ -94,15 +86,15 @@ def set_state(trainer: Trainer, state: State) -> None:
     attributes, arrays = state
     numbers, of_training = attributes["training"], under("training", arrays)
     for name in NUMBERS:
-        # Checkpoints of version 2 have nothing of dead ReLUs.
-        setattr(trainer, name, numbers.get(name.replace("_", " "), getattr(trainer, name)))
+        setattr(trainer, name, numbers[name.replace("_", " ")])
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
         trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))
     trainer.stack.set_states(of_training["states"])
     trainer.episodes.set_state(State(numbers, of_training))
-    # Before version 4 nothing was due between two turns.
-    trainer.update_schedule.count = numbers.get("updated until", trainer.count)
+    # Version 2 has nothing of dead ReLUs, and before version 4 nothing was due between two turns.
+    missing = {**trainer.learning.get_state().attributes, "updated until": trainer.count}
+    trainer.learning.set_state(State({**missing, **numbers}, {}))
     explore_from(trainer, numbers["explored from"])
     trainer.batches.set_state(State(attributes["batches"], {}))
     for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):

@@ -152,7 +152,7 @@ def make_tensorboard_log(
     log = TensorBoardLog(config.tensorboard_path, trainer.step, shown_by_flag(config))
     if checkpoint and (state := checkpoint.attributes.get("tensorboard")):
         log.set_state(State(state, {}))
-    trainer.after_update = log.note_update
+    trainer.learning.after_update = log.note_update
     return log
 
 
@@ -245,7 +245,7 @@ class Run:
                     files.save_weights()
                 self._evaluate_if_due(progress)
                 files.save_checkpoint_if_due()
-                learning = f"epsilon {trainer.epsilon:.2f}", f"loss {trainer.loss:.4f}"
+                learning = f"epsilon {trainer.epsilon:.2f}", f"loss {trainer.learning.loss:.4f}"
                 progress.update(trainer.step, [score, *learning, *number])
                 self._warn_of_short_memory(progress)
                 if self._is_stopped():

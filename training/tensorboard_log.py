@@ -122,7 +122,7 @@ class TensorBoardLog:
             means = {name: total / count for name, total in zip(MEANS, sums, strict=True)}
             self._add_scalars("learning", means, step)
         self._sums[:] = 0
-        others = {"epsilon": trainer.epsilon, "dead_relus": trainer.dead_relus}
+        others = {"epsilon": trainer.epsilon, "dead_relus": trainer.learning.dead_relus}
         self._add_scalars("learning", others, step)
         memory = trainer.memory
         self._add_scalars("memory", {"filled": len(memory) / memory.capacity}, step)

@@ -10,19 +10,16 @@ import numpy as np
 from preprocessing import AtariEnvironments, FrameStack, Step
 from training.diagnosis import Diagnosis
 from training.episode_tracker import EpisodeTracker, Moment
-from training.schedules import make_epsilon, make_horizon, make_importance
-from training.update_schedule import Call, UpdateSchedule
+from training.learning import Learning
+from training.schedules import make_epsilon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
-    from agent import Agent, Update, Updates
-    from replay.n_step import Horizon
+    from agent import Agent
     from settings.config import Config
     from storage.episode_log import Episode
     from training.prefetching import Prefetcher
-
-DEAD_RELUS_EVERY = 10_000  # steps from one measurement of the dead ReLUs to the next
 
 
 class Trainer:
@@ -34,9 +31,8 @@ class Trainer:
         step: of all environments together, from the start of the run.
         gathered: transitions, in pretraining.
         episodes: what is added up for the log.
-        epsilon, loss: at this step; of the newest update that was read.
-        dead_relus: their share, as it was measured last; None before.
-        after_update: sees each update.
+        learning: what makes the updates and copies that are due.
+        epsilon: at this step.
         lost: what a checkpoint could not bring back, and why.
     """
 
@@ -49,9 +45,8 @@ class Trainer:
         self.memory = batches.memory
         self.step = self.gathered = 0
         self.episodes = EpisodeTracker(environments.action_names, environments.count)
-        self.update_schedule = UpdateSchedule(config)
+        self.learning = Learning(config, agent, batches, self.episodes)
         self.epsilon_schedule = make_epsilon(config)
-        self._importance, self._horizon = make_importance(config), make_horizon(config)
         self.epsilon = self.epsilon_schedule(0)
         # Gathering stops when the memory is full.
         self.pretrain_steps = min(config.pretrain_transitions, self.memory.capacity)
@@ -60,11 +55,6 @@ class Trainer:
         count, shape = environments.count, environments.frame_shape
         self.stack = FrameStack(count, shape, config.frame_stack_size)
         self.is_playing = False  # whether there are games to go on with
-        self.loss = 0.0
-        self._unread: list[tuple[int, Updates]] = []  # that were made, each with its step
-        self.after_update: Callable[[Update], None] | None = None
-        self.dead_relus: float | None = None
-        self.dead_relus_step = -1  # when they were measured
         self.diagnosis = Diagnosis(config)
         self.earlier_seconds, self._started = 0.0, time.monotonic()
         self.lost: list[str] = []
@@ -104,15 +94,15 @@ class Trainer:
         while not self.is_over:
             self.epsilon = self.epsilon_schedule(self.count)
             self.step += self.environments.count
-            due = self._due()
+            due = self.learning.prepare(self.step, self.count)
             actions = self._act()
             self.environments.send(actions)
             self.read_updates()
-            self._learn(due)
+            self.learning.make(due, self.step)
             step = self.environments.receive()
             self._remember(actions, step)
             yield self._count_episodes(actions, step)
-        self._learn(self._due())
+        self.learning.make(self.learning.prepare(self.step, self.count), self.step)
         self.read_updates()
 
     def read_updates(self) -> None:
@@ -121,18 +111,11 @@ class Trainer:
         Raises:
             FloatingPointError: one of them is not finite; `step` is then its step.
         """
-        while self._unread:
-            step, made = self._unread.pop(0)
-            try:
-                updates = made[:]
-            except FloatingPointError:
-                self.step = step
-                raise
-            for update in updates:
-                self.episodes.add_update(update)
-                if self.after_update:
-                    self.after_update(update)
-            self.loss = updates[-1].loss
+        try:
+            self.learning.read()
+        except FloatingPointError:
+            self.step = self.learning.step
+            raise
 
     @property
     def count(self) -> int:
@@ -179,53 +162,11 @@ class Trainer:
         if step.ends.any():
             self.read_updates()
         frames = self.step * self._config.frame_skip
-        moment = Moment(self.step, frames, self.epsilon, self.seconds, self.dead_relus)
+        moment = Moment(self.step, frames, self.epsilon, self.seconds, self.learning.dead_relus)
         episodes = self.episodes.add_step(actions, step, moment)
         for episode in episodes:
             self.diagnosis.note(episode)
         return episodes
-
-    def _due(self) -> list[Call]:
-        """Returns what is due, and has the batches of its first updates drawn.
-
-        Their frames are unpacked while the agent acts.
-        """
-        can_learn = len(self.memory) >= self._config.batch_size and self.memory.can_sample
-        due = self.update_schedule.due(self.count, can_learn)
-        if first := next((call.updates for call in due if call.updates), 0):
-            importance, horizon = self._sampling()
-            self.batches.prepare(importance, first, horizon)
-        return due
-
-    def _sampling(self) -> tuple[float, Horizon]:
-        """Returns how batches are drawn at this step: importance exponent, and returns."""
-        return self._importance(self.step), self._horizon(self.step)
-
-    def _learn(self, due: Sequence[Call]) -> None:
-        """Makes the updates and copies that are due."""
-        updates = [call.updates for call in due if call.updates]
-        for call in due:
-            if call.updates:
-                del updates[0]
-                self._update(call.updates, updates[0] if updates else 0)
-            if call.copies:
-                self.agent.copy_to_target()
-
-    def _update(self, updates: int, following: int) -> None:
-        """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
-        importance, horizon = self._sampling()
-        batches = self.batches.take(importance, updates, following, horizon)
-        made = self.agent.learn(batches)
-        self.batches.keep(made.wait)
-        self._unread.append((self.step, made))
-        if self.after_update or self._config.priority_exponent:
-            self.read_updates()
-        if self._config.priority_exponent:
-            td_errors = np.concatenate([update.td_errors for update in made])
-            self.batches.update_priorities(batches.indices, td_errors)
-        if self.step // DEAD_RELUS_EVERY > self.dead_relus_step // DEAD_RELUS_EVERY:
-            self.dead_relus = self.agent.dead_relus(batches)
-            self.dead_relus_step = self.step
 
     def close(self) -> None:
         """Frees the emulators and the thread that draws."""

@@ -103,7 +103,7 @@ def run(on_device: bool, waits: bool) -> list[Any]:
         pass
     trainer.close()
     arrays = state_of(trainer).arrays
-    return [trainer.loss, {name: array.tobytes() for name, array in arrays.items()}]
+    return [trainer.learning.loss, {name: array.tobytes() for name, array in arrays.items()}]
 
 
 def weights_are_at_hand() -> bool:

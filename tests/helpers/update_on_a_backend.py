@@ -82,8 +82,8 @@ def joins(settings: dict[str, Any]) -> bool:
     agent = make_agent(config, (SIZE, SIZE, 4), 4, np.random.default_rng(6))
     if keras.backend.backend() == "jax":
         # As on a GPU.
-        assert isinstance(agent._calls, JaxCalls)
-        agent._calls = JaxCalls(agent._calls.models, joined=True)
+        assert isinstance(agent.calls, JaxCalls)
+        agent.calls = JaxCalls(agent.calls.models, joined=True)
     first_state = agent.get_state()
     states, found = [], []
     for size in (8, 16):

@@ -232,4 +232,4 @@ def test_a_run_says_it_on_the_terminal_once(
     set_state(again, state_of(trainer))
     again.close()
     assert again.diagnosis.get_state() == trainer.diagnosis.get_state()
-    assert again.dead_relus == trainer.dead_relus is not None
+    assert again.learning.dead_relus == trainer.learning.dead_relus is not None

@@ -352,7 +352,7 @@ def test_training_is_the_same_whatever_is_done_in_the_background(exponent: float
     (ours, log), (theirs, other_log) = (trained(each, exponent) for each in (True, False))
     assert log == other_log
     assert len(log) > 1
-    assert ours.loss == theirs.loss > 0
+    assert ours.learning.loss == theirs.learning.loss > 0
     for one, other in zip(
         ours.agent.online.get_weights(), theirs.agent.online.get_weights(), strict=True
     ):

@@ -144,7 +144,7 @@ def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
     trainer = assemble(config)
     tensorboard = make_tensorboard_log(config, trainer)
     assert tensorboard
-    note, updates = trainer.after_update, []
+    note, updates = trainer.learning.after_update, []
 
     def note_and_keep(update: Update) -> None:
         note(update)
@@ -152,7 +152,7 @@ def killed_after_a_checkpoint(config: Config) -> list[dict[str, float]]:
             values = update._asdict()
             updates.append({**values, "td_error": update.td_errors.mean()})
 
-    trainer.after_update = note_and_keep
+    trainer.learning.after_update = note_and_keep
     with RewardLog(config.log_path) as log:
         evaluations = make_evaluations(config, trainer)
         files = RunFiles(config, trainer, evaluations, log, tensorboard)
