@@ -190,8 +190,8 @@ class DeviceState(NamedTuple):
 class JaxCalls:
     """The calls on JAX, which return before they are done; see `Calls`.
 
-    All values are in one place at a time: in a `DeviceState` on the device, or, after `release` and until
-    the next call, in the Keras variables. Those that a call has taken from there are gone.
+    All values are in one place at a time: in a `DeviceState`, or, after `release` and until the
+    next call, in the Keras variables. Those that a call has taken from there are gone.
 
     Attributes:
         models: what is compiled.
