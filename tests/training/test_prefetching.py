@@ -17,12 +17,12 @@ from tests.helpers.memories import a_memory
 from tests.helpers.plays import Step, random_play, real_play
 from training.prefetching import Prefetcher, make_prefetcher
 from training.run import assemble
+from training.trainer import Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.episode_log import Episode
-    from training.trainer import Trainer
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [True, False])
 
@@ -331,15 +331,15 @@ def trained(in_background: bool, exponent: float) -> tuple[Trainer, list[Episode
     )
     trainer = assemble(config)
     if not in_background:
-        trainer.batches.close()
+        trainer.close()
         rng = trainer.batches._rng
-        trainer.batches = Prefetcher(trainer.memory, config.batch_size, rng, 8, in_background=False)
-        trainer.environments.close()
+        batches = Prefetcher(trainer.memory, config.batch_size, rng, 8, in_background=False)
         seed = np.random.SeedSequence(config.seed).spawn(3)[0]
         # Emulators that do nothing before they are waited for.
-        trainer.environments = make_environments(
+        environments = make_environments(
             config, config.envs, np.random.default_rng(seed), shown=True
         )
+        trainer = Trainer(config, environments, trainer.agent, batches)
     for _ in trainer.pretrain():
         pass
     episodes = [episode for finished in trainer.train() for episode in finished]
