@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 import pytest
-import rlax
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +17,17 @@ from learning import targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 BATCH, ACTIONS, ATOMS = 200, 6, 11
 SUPPORT = np.linspace(-4, 4, ATOMS, dtype=np.float32)
 seeds = pytest.mark.parametrize("seed", [0, 1, 2])
+
+
+@pytest.fixture(scope="module")
+def rlax() -> ModuleType:
+    """Gives rlax, which takes seconds to load, where its tests run."""
+    return importlib.import_module("rlax")
 
 
 def random(seed: int, *shape: int, scale: float = 3.0) -> np.ndarray:
@@ -45,6 +51,8 @@ def random_probabilities(seed: int, *shape: int) -> np.ndarray:
 
 def from_rlax(function: Callable, *arrays: np.ndarray, **fixed: Any) -> np.ndarray:
     """Returns what an rlax function makes of each item of a batch, in double precision."""
+    import jax
+
     wide = [x.astype(np.float64) if x.dtype == np.float32 else x for x in arrays]
     with jax.enable_x64(True):
         return np.asarray(jax.vmap(functools.partial(function, **fixed))(*wide))
@@ -105,7 +113,7 @@ def test_target_of_an_ended_return_is_its_reward() -> None:
 
 
 @seeds
-def test_q_learning_is_that_of_rlax(seed: int) -> None:
+def test_q_learning_is_that_of_rlax(rlax: Any, seed: int) -> None:
     r_t, discount_t, q_t = random(seed), random_discounts(seed + 10), random(seed + 20, ACTIONS)
     nothing, a_tm1 = np.zeros_like(q_t), random_actions(seed)
     expected = from_rlax(rlax.q_learning, nothing, a_tm1, r_t, discount_t, q_t)
@@ -113,7 +121,7 @@ def test_q_learning_is_that_of_rlax(seed: int) -> None:
 
 
 @seeds
-def test_double_q_learning_is_that_of_rlax(seed: int) -> None:
+def test_double_q_learning_is_that_of_rlax(rlax: Any, seed: int) -> None:
     r_t, discount_t, a_tm1 = random(seed), random_discounts(seed + 10), random_actions(seed)
     online, target, q_tm1 = (random(seed + other, ACTIONS) for other in (20, 30, 40))
     expected = from_rlax(
@@ -124,7 +132,7 @@ def test_double_q_learning_is_that_of_rlax(seed: int) -> None:
 
 
 @seeds
-def test_mean_under_a_policy_is_that_of_rlax(seed: int) -> None:
+def test_mean_under_a_policy_is_that_of_rlax(rlax: Any, seed: int) -> None:
     q_t, policy = random(seed, ACTIONS), random_probabilities(seed + 10, ACTIONS)
     nothing, a_tm1 = np.zeros_like(q_t), random_actions(seed)
     r_t, discount_t = np.zeros(BATCH, np.float32), np.ones(BATCH, np.float32)
@@ -152,7 +160,7 @@ def test_munchausen_reward_is_what_it_is_by_hand() -> None:
 
 @seeds
 @pytest.mark.parametrize("temperature", [0.03, 1.0])
-def test_log_policy_is_that_of_rlax(seed: int, temperature: float) -> None:
+def test_log_policy_is_that_of_rlax(rlax: Any, seed: int, temperature: float) -> None:
     q_tm1, a_tm1 = random(seed, ACTIONS, scale=0.3), random_actions(seed)
     log_policy = from_rlax(rlax.softmax(temperature).logprob, a_tm1, q_tm1)
     found = targets.values_of(targets.scaled_log_policy(q_tm1, temperature), a_tm1)
@@ -164,7 +172,7 @@ def test_log_policy_is_that_of_rlax(seed: int, temperature: float) -> None:
 @seeds
 @pytest.mark.parametrize("temperature", [0.03, 1.0])
 def test_soft_value_is_the_mean_value_and_the_entropy_that_rlax_has(
-    seed: int, temperature: float
+    rlax: Any, seed: int, temperature: float
 ) -> None:
     """The value that Munchausen DQN bootstraps from: sum of pi (q - tau log pi)."""
     q_t = random(seed, ACTIONS, scale=0.3)
@@ -205,7 +213,7 @@ def test_rescaled_target_is_what_it_is_by_hand() -> None:
 
 @seeds
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-2])
-def test_rescaling_and_its_inverse_are_those_of_rlax(seed: int, epsilon: float) -> None:
+def test_rescaling_and_its_inverse_are_those_of_rlax(rlax: Any, seed: int, epsilon: float) -> None:
     x = random(seed, scale=100) ** 3 / 1e4
     assert_close(targets.rescale(x, epsilon), from_rlax(rlax.signed_hyperbolic, x, eps=epsilon))
     assert_close(targets.unscale(x, epsilon), from_rlax(rlax.signed_parabolic, x, eps=epsilon))
@@ -243,7 +251,7 @@ def test_projection_adds_up_what_falls_on_one_atom() -> None:
 
 
 @seeds
-def test_projection_is_that_of_rlax(seed: int) -> None:
+def test_projection_is_that_of_rlax(rlax: Any, seed: int) -> None:
     atoms, probabilities = random(seed, 7), random_probabilities(seed + 10, 7)
     expected = from_rlax(rlax.categorical_l2_project, atoms, probabilities, everywhere(SUPPORT))
     assert_close(targets.categorical_projection(atoms, probabilities, SUPPORT), expected)
@@ -271,14 +279,14 @@ def test_cross_entropy_and_entropy_are_what_they_are_by_hand() -> None:
 
 
 @seeds
-def test_entropy_is_that_of_rlax(seed: int) -> None:
+def test_entropy_is_that_of_rlax(rlax: Any, seed: int) -> None:
     logits = random(seed, ATOMS)
     expected = from_rlax(rlax.softmax().entropy, logits)
     assert_close(targets.entropy(ops.softmax(logits)), expected)
 
 
 @seeds
-def test_categorical_q_learning_is_that_of_rlax(seed: int) -> None:
+def test_categorical_q_learning_is_that_of_rlax(rlax: Any, seed: int) -> None:
     """The loss of C51, put together from its parts."""
     r_t, discount_t, a_tm1 = random(seed), random_discounts(seed + 10), random_actions(seed)
     logits_tm1, logits_t = (random(seed + other, ACTIONS, ATOMS) for other in (20, 30))
@@ -305,7 +313,7 @@ def test_quantile_loss_is_what_it_is_by_hand() -> None:
 
 @seeds
 @pytest.mark.parametrize("shared", [True, False])
-def test_quantile_loss_is_that_of_rlax(seed: int, shared: bool) -> None:
+def test_quantile_loss_is_that_of_rlax(rlax: Any, seed: int, shared: bool) -> None:
     """With the same fractions for all, as in QR-DQN, and with each its own, as in IQN."""
     estimates, returns = random(seed, 5), random(seed + 10, 9)
     each = np.random.default_rng(seed).random((BATCH, 5)).astype(np.float32)
@@ -318,7 +326,7 @@ def test_quantile_loss_is_that_of_rlax(seed: int, shared: bool) -> None:
 
 
 @seeds
-def test_quantile_q_learning_is_that_of_rlax(seed: int) -> None:
+def test_quantile_q_learning_is_that_of_rlax(rlax: Any, seed: int) -> None:
     """The loss of QR-DQN with Double DQN, put together from its parts."""
     r_t, discount_t, a_tm1 = random(seed), random_discounts(seed + 10), random_actions(seed)
     tm1, chooses, rates = (random(seed + other, ACTIONS, ATOMS) for other in (20, 30, 40))
@@ -343,7 +351,7 @@ def test_huber_is_square_below_one_and_straight_above() -> None:
 
 
 @seeds
-def test_huber_is_that_of_rlax(seed: int) -> None:
+def test_huber_is_that_of_rlax(rlax: Any, seed: int) -> None:
     td_errors = random(seed)
     assert_close(targets.huber(td_errors), from_rlax(rlax.huber_loss, td_errors))
 
