@@ -231,7 +231,10 @@ def test_a_run_by_priority_that_counts_games_is_that_of_plain_frames(tmp_path: P
 def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "helpers" / "frames_on_a_backend.py"), str(tmp_path)],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longer than running
+        },
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     error = "the device has no room for 53,833,008 MiB of frames: give less --memory"
