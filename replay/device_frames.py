@@ -13,7 +13,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from keras import ops
 
 from storage.loans import Loan
 from storage.state import State
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from storage.arrays import ArrayFile
+
+# Keras is imported where it is used, as a memory whose frames are on the host loads without it.
 
 PIECE_BYTES = 4 << 20  # frames that are fetched at a time to be written
 
@@ -40,6 +41,8 @@ def states_at(places: Any, array: Any) -> Any:
         places: [..., k] int32, see `DeviceFrames.places`.
         array: `DeviceFrames.array`.
     """
+    from keras import ops
+
     return ops.moveaxis(_gathered(array, places), -3, -1)
 
 
@@ -249,6 +252,8 @@ def _jax_functions() -> tuple[Any, Any]:
 
 def _gathered(array: Any, places: Any) -> Any:
     """Returns the frames at places, [..., H, W] uint8."""
+    from keras import ops
+
     return ops.take(array, places, axis=0) if is_jax() else array.sparse_read(places)
 
 

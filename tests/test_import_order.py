@@ -1,6 +1,8 @@
 """Imports point one way: from the front doors down to the machine, and never sideways."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +74,12 @@ def test_opening_a_room_loads_nothing(room: str) -> None:
     tree = ast.parse((ROOT / room / "__init__.py").read_text())
     assert ast.get_docstring(tree)
     assert len(tree.body) == 1
+
+
+def test_what_has_no_network_loads_without_keras() -> None:
+    """Keras takes seconds to load, and neither games nor a memory on the host need it."""
+    code = "import preprocessing, replay_memory, sys; print('keras' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -101,10 +101,6 @@ def test_killed_at_the_worst_moments_a_run_ends_as_one_that_was_not(tmp_path: Pa
     run.kill_when(process, lambda: run.is_training and run.is_writing)
     assert run.is_writing  # what is half written lies there
 
-    process = run.go_on()
-    before = run.newest
-    run.kill_when(process, lambda: run.is_training and run.newest > before)  # in a game
-
     run.finish(run.go_on())
     assert "the whole run\n" in run.output.read_text()
     assert not run.is_writing
