@@ -29,7 +29,7 @@ from training.run_files import RunFiles
 # served; those that are learnt from, as they are random and a second no-op at a start ends them.
 SETTINGS: dict[str, Any] = {
     "environment": "Breakout-v0",
-    "envs": 4,
+    "envs": 2,
     "memory_size": 2_000,
     "batch_size": 8,
     "pretrain_transitions": 100,
