@@ -169,7 +169,7 @@ class Agent:
         """Returns an action for each state: a random one with probability `epsilon`, else the best.
 
         Args:
-            states: [n, H, W, k] uint8.
+            states: [n, H, W, k] uint8, on the host or on the device.
             epsilon: probability of a random action.
             explore: whether the noise of a noisy network is on.
             rng: draws the random actions; None for the agent's own generator.

@@ -150,7 +150,8 @@ class ReplayMemory:
 
         Args:
             frames: [streams, H, W, p] uint8, the newest frames of the state that was acted on;
-                the last axis may be left out where it is 1.
+                the last axis may be left out where it is 1. Where the memory's frames are on the
+                device, these may be there, too.
             actions: [streams] int, what was done, from 0 to 255.
             rewards: [streams] float, what it gave.
             terminals: [streams] bool, whether nothing later counts for the return.

@@ -60,7 +60,7 @@ class Calls(Protocol):
         """
 
     def values(self, states: np.ndarray, explore: bool) -> np.ndarray:
-        """Returns the values, [n, A] float32, of states, [n, H, W, k] uint8."""
+        """Returns the values, [n, A] float32, of states, [n, H, W, k] uint8, wherever they are."""
 
     def dead_relus(self, states: np.ndarray, frames: DeviceFrames | None) -> float:
         """Returns the share of dead ReLUs, from `Batch.s_tm1` and `Batch.frames`."""

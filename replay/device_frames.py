@@ -105,13 +105,15 @@ class DeviceFrames:
         return most_bytes(self._rows, self._streams, self._frame_shape)
 
     def append(self, frames: np.ndarray) -> None:
-        """Takes the next frame of each stream, [streams, H, W] uint8."""
+        """Takes the next frame of each stream, [streams, H, W] uint8, on the host or the device."""
         if self.time >= self._rows:
             given_up = self.time - self._rows - self._lent_from
             self._loan.wait_for(given_up // self._times_in_piece)
+        if isinstance(frames, np.ndarray):
+            # They may go to the device later than this returns.
+            frames = frames.copy()
         with self._lock:
-            # A copy, as they may go to the device later than this returns.
-            self._array.put(self.time % self._rows * self._streams, np.array(frames))
+            self._array.put(self.time % self._rows * self._streams, frames)
         self.time += 1
 
     def places(self, times: np.ndarray, streams: np.ndarray) -> np.ndarray:

@@ -63,9 +63,12 @@ class States(ABC):
         """Takes the frames of the next step of each stream.
 
         Args:
-            frames: [streams, H, W, p] uint8; the last axis may be left out where it is 1.
+            frames: [streams, H, W, p] uint8; the last axis may be left out where it is 1. Where
+                the store is on the device, they may be there, too.
         """
-        frames = frames.reshape(*frames.shape[:3], self.frames_per_step)
+        if frames.ndim == 3:
+            self.frames.append(frames)
+            return
         for number in range(self.frames_per_step):
             self.frames.append(frames[..., number])
 

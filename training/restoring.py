@@ -47,7 +47,7 @@ def state_of(trainer: Trainer) -> State:
         "seconds": trainer.seconds,
         "diagnosis": trainer.diagnosis.get_state().attributes,
     }
-    arrays = prefixed("training", {**of_episodes.arrays, "states": trainer.stack.states.copy()})
+    arrays = prefixed("training", {**of_episodes.arrays, "states": np.array(trainer.stack.states)})
     attributes = {"training": progress, "batches": trainer.batches.get_state().attributes}
     for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
         attributes[name], of_part = part.get_state()
@@ -90,7 +90,8 @@ def set_state(trainer: Trainer, state: State) -> None:
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
         trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))
-    trainer.stack.set_states(of_training["states"])
+    states = of_training["states"]
+    trainer.stack.set_states(states)
     trainer.episodes.set_state(State(numbers, of_training))
     # Version 2 has nothing of dead ReLUs, and before version 4 nothing was due between two turns.
     missing = {**trainer.learning.get_state().attributes, "updated until": trainer.count}
@@ -99,7 +100,8 @@ def set_state(trainer: Trainer, state: State) -> None:
     trainer.batches.set_state(State(attributes["batches"], {}))
     for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
         part.set_state(State(attributes[name], under(name, arrays)))
-    if trainer.is_playing and not np.array_equal(trainer.environments.frames, trainer.stack.newest):
+    frames = trainer.environments.frames
+    if trainer.is_playing and not np.array_equal(frames, states[..., -frames.shape[-1] :]):
         _give_up_games(trainer, "which these emulators play in another way")
 
 

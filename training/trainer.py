@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preprocessing import AtariEnvironments, FrameStack, Step
+from replay.device_stack import DeviceStack
 from training.diagnosis import Diagnosis
 from training.episode_tracker import EpisodeTracker, Moment
 from training.learning import Learning
@@ -31,6 +32,7 @@ class Trainer:
         step: of all environments together, from the start of the run.
         gathered: transitions, in pretraining.
         episodes: what is added up for the log.
+        stack: the states to act on.
         learning: what makes the updates and copies that are due.
         epsilon: at this step.
         lost: what a checkpoint could not bring back, and why.
@@ -52,8 +54,9 @@ class Trainer:
         self.pretrain_steps = min(config.pretrain_transitions, self.memory.capacity)
         # At random, or the network decides everything.
         self.pretrain_epsilon = 0.0 if config.continue_from else 1.0
-        count, shape = environments.count, environments.frame_shape
-        self.stack = FrameStack(count, shape, config.frame_stack_size)
+        # The states to act on are where the memory's frames are.
+        stack = DeviceStack if self.memory.device_frames else FrameStack
+        self.stack = stack(environments.count, environments.frame_shape, config.frame_stack_size)
         self.is_playing = False  # whether there are games to go on with
         self.diagnosis = Diagnosis(config)
         self.earlier_seconds, self._started = 0.0, time.monotonic()

@@ -19,6 +19,7 @@ from settings.config import Config
 from system.devices import has_gpu
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
+from tests.helpers.stacks import differences
 from training.restoring import state_of
 from training.run import assemble
 
@@ -133,6 +134,7 @@ if __name__ == "__main__":
     again = memory(True)
     again.load(folder / "plain")
     found["goes on"] = course(again, 20, 1) == course(device, 20, 1) == course(plain, 20, 1)
+    found["stacks"] = differences(1, 4) + differences(3, 4)
     weights = learnt(plain, agent()), learnt(device, agent())
     found["weights"] = all(np.array_equal(*both) for both in zip(*weights, strict=True))
     overlapped = run(on_device=False, waits=False)

@@ -240,7 +240,8 @@ def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
     error = "the device has no room for 53,833,008 MiB of frames: give less --memory"
     assert done.stderr == ""
     assert json.loads(done.stdout) == {
-        "states": True, "files": True, "goes on": True, "weights": True, "error": error,
+        "states": True, "files": True, "goes on": True, "stacks": [], "weights": True,
+        "error": error,
         "overlaps": True, "overlaps on the device": True, "at hand": True,
         "gpu": False, "tensorflow": False,
     }  # fmt: skip
