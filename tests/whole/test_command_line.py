@@ -80,6 +80,23 @@ def test_switches_take_no_value_and_can_be_off() -> None:
             parse([switch, "False"])
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("--memory-on-device", True),
+        ("--memory-on-device yes", True),
+        ("--memory-on-device no", False),
+        ("--no-memory-on-device", False),
+        ("--memory-on-device auto", "auto"),
+        ("--no-memory-on-device --memory-on-device -b 8", True),
+    ],
+)
+def test_switch_that_is_chosen_for_the_machine_also_takes_a_word(
+    words: str, value: bool | str
+) -> None:
+    assert vars(make_parser().parse_args(words.split()))["memory_on_device"] == value
+
+
 def test_help_is_grouped_and_tells_unit_and_default_of_every_flag(
     capsys: pytest.CaptureFixture,
 ) -> None:
@@ -124,6 +141,8 @@ def test_help_loads_nothing_heavy() -> None:
         ("-m 20 -b 32", "--memory 20 is below --batch 32"),
         ("-m 70 --envs 8", "give at least 72 transitions"),
         ("--envs many", "argument --envs: 'many' is no whole number, nor auto"),
+        ("--memory-on-device maybe", "argument --memory-on-device: 'maybe': choose from yes, no"),
+        ("--no-memory-on-device yes", "unrecognized arguments: yes"),
         ("--envs 0", "--envs 0 is out of range: from 1 to 1,024"),
         ("-s 0.1 -e 0.5", "--start 0.1 is below --end 0.5"),
         ("-st -5", "--steps -5 is out of range"),
