@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
 from settings import command_line
-from settings.choices import Choice, Machine, choices, precision, this_machine
+from settings.choices import Choice, Machine, choices, precision, takes_less, this_machine
 from settings.command_line import AUTO_NAMES, DEFAULTS
 from settings.config import Config, renamed
 from settings.declaration import AUTO, ConfigError, check_unchanged
 from settings.presets import PLAIN, PRESETS
 from system.console import PROGRAM, answered, say_error
 from system.cores import share_cores
-from system.devices import check_devices, find_gpu
+from system.devices import check_devices, find_gpu, has_gpu, is_out_of_memory
 from system.errors import OneLineError
 from system.libraries import check_backend, use_for_temporary_files
 from system.quiet_imports import loading_libraries, set_tensorflow_variables
@@ -217,18 +217,28 @@ def _run(
     chosen: Sequence[str],
     checkpoint: Checkpoint | None,
 ) -> int:
-    """Does what the settings ask for; returns the exit status."""
-    if config.play:
-        from playing.watch import play
+    """Does what the settings ask for; returns the exit status.
 
-        return answered(PROGRAM, play(config))
-    if config.evaluate:
-        from playing.evaluate import evaluate
+    Raises:
+        MemoryError: the device has no memory left; it names what takes less.
+    """
+    try:
+        if config.play:
+            from playing.watch import play
 
-        return answered(PROGRAM, evaluate(config))
-    from training.run import train
+            return answered(PROGRAM, play(config))
+        if config.evaluate:
+            from playing.evaluate import evaluate
 
-    return train(config, changed, origins, checkpoint, chosen)
+            return answered(PROGRAM, evaluate(config))
+        from training.run import train
+
+        return train(config, changed, origins, checkpoint, chosen)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        device = "the GPU" if has_gpu() else "this machine"
+        raise MemoryError(f"{device} has no memory left: {takes_less(config)}") from error
 
 
 def _fail(message: str, status: int) -> int:

@@ -67,11 +67,12 @@ def check_room(config: Config, state_shape: tuple[int, int, int]) -> None:
     )
     smallest = max(config.batch_size, config.envs * (state_shape[2] + config.n_step))
     fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
+    other_place = ", or --memory-on-device no" if config.memory_on_device else ""
     for name, spare, needed in places:
         if (most := needed(config.memory_size)) > spare:
             raise MemoryError(
                 f"--memory {config.memory_size} can come to take {mebibytes(most)}, and {name} "
-                f"has {mebibytes(max(0, spare))} to spare: {fits}"
+                f"has {mebibytes(max(0, spare))} to spare: {fits}{other_place}"
             )
 
 

@@ -131,3 +131,13 @@ def choices(
         "memory_on_device": frames_on_device(machine, frame_bytes, learner),
     }
     return {name: chosen[name] for name in names}
+
+
+def takes_less(config: Config) -> str:
+    """Returns in words which flags take less memory of the device than these settings."""
+    if not config.is_training:
+        return "give --cpu, or end what else runs on it"
+    flags = ["a smaller --batch", "fewer --envs"]
+    if config.memory_on_device:
+        flags = ["--memory-on-device no", "less --memory", *flags]
+    return f"give {', '.join(flags[:-1])} or {flags[-1]}, or end what else runs on it"

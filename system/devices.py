@@ -15,6 +15,13 @@ from system.errors import OneLineError
 # From this on, GPUs multiply bfloat16 numbers: NVIDIA's CUDA C++ Programming Guide, on warp matrix
 # functions.
 BFLOAT16_CAPABILITY = (8, 0)
+# What XLA and CUDA's libraries call a lack of memory.
+NO_MEMORY = (
+    "RESOURCE_EXHAUSTED",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 def has_bfloat16(root: Path = Path("/")) -> bool:
@@ -48,6 +55,25 @@ def check_devices() -> None:
             f"{keras.backend.backend()} finds no device to compute on: JAX_PLATFORMS is "
             f"{os.environ.get('JAX_PLATFORMS', '')!r}; cpu is always there"
         ) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Returns whether Keras's backend says by an error that its device has no memory left.
+
+    It may say so when arrays are made, when a function is compiled, and when one is called.
+    """
+    if is_jax():
+        import jax
+
+        return isinstance(error, jax.errors.JaxRuntimeError) and _names_no_memory(error)
+    import tensorflow as tf
+
+    is_exhausted = isinstance(error, tf.errors.ResourceExhaustedError)
+    return is_exhausted or (isinstance(error, tf.errors.OpError) and _names_no_memory(error))
+
+
+def _names_no_memory(error: Exception) -> bool:
+    return any(words in str(error) for words in NO_MEMORY)
 
 
 def is_jax() -> bool:

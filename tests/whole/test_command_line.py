@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ale_py.vector_env import AtariVectorEnv
 
 from dqn_atari import ListAgents, main, make_parser
@@ -23,6 +24,7 @@ from settings.config import Config
 from settings.declaration import GROUPS
 from storage import weights as weights_file
 from storage.episode_log import read_log
+from system.devices import has_gpu
 from system.memory import mebibytes
 from system.root import ROOT
 from tests.helpers.default_networks import default_network
@@ -367,6 +369,29 @@ def test_an_emulator_that_fails_ends_in_one_line_and_status_1(
     assert main(arguments + [mode] * (mode != "train")) == 1
     error = capsys.readouterr().err
     assert "one of 4 emulators of Pong has failed (RuntimeError the ROM is no more)" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "takes_less"),
+    [
+        ([], "give a smaller --batch or fewer --envs"),
+        (["--memory-on-device"], "give --memory-on-device no, less --memory, a smaller --batch or "
+         "fewer --envs"),
+    ],
+)  # fmt: skip
+def test_a_device_without_memory_ends_in_one_line_that_names_what_takes_less(
+    flags: list[str], takes_less: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    # More than a processor can address, where the optimiser would make its arrays.
+    monkeypatch.setattr(keras.optimizers.Adam, "build", lambda *_: tf.zeros(10**16, "uint8"))
+    assert main(["-m", "2000", "--envs", "4", "--out", str(tmp_path), *flags]) == 1
+    error = capsys.readouterr().err
+    device = "the GPU" if has_gpu() else "this machine"
+    assert error.endswith(
+        f"error: {device} has no memory left: {takes_less}, or end what else runs on it\n"
+    )
     assert error.count("\n") == 1
 
 
