@@ -28,8 +28,9 @@ A **step** is one decision of the agent, a **frame** one of the emulator; frames
 skip. A **score** is the game's own points, a **reward** what the agent learns from.
 
 - **default**: what learns well on two cores without a GPU; [presets.md](presets.md#default) says
-  why. `auto` chooses for the machine:
-  [performance.md](performance.md#how-the-cores-are-shared-out).
+  why. `auto` chooses for the machine, by its
+  [cores](performance.md#how-the-cores-are-shared-out) or its
+  [GPU](performance.md#what-is-chosen-there).
 - **original**: what `--preset script` has instead. It does what the original command-line script
   does; [presets.md](presets.md#script) says where the two differ.
 - **†**: stays as it is when a run goes on with `--continue`; `--weights-only` lifts that.
