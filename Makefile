@@ -1,17 +1,26 @@
 # Each target sets up all that it needs in a virtual environment of its own.
+# `make train GPU=1` and `make play GPU=1` run on JAX and an NVIDIA GPU.
 ENV ?= Pong-v0
 FLAGS ?=
+GPU ?= 0
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+ifeq ($(GPU),1)
+READY := $(VENV)/gpu-ready
+RUN := KERAS_BACKEND=jax $(BIN)/python dqn_atari.py
+else
+READY := $(VENV)/run-ready
+RUN := $(BIN)/python dqn_atari.py
+endif
 
 .PHONY: train play test lint
 
-train: $(VENV)/run-ready
-	$(BIN)/python dqn_atari.py -env $(ENV) $(FLAGS)
+train: $(READY)
+	$(RUN) -env $(ENV) $(FLAGS)
 
-play: $(VENV)/run-ready
-	$(BIN)/python dqn_atari.py -env $(ENV) --play $(FLAGS)
+play: $(READY)
+	$(RUN) -env $(ENV) --play $(FLAGS)
 
 test: $(VENV)/test-ready
 	$(BIN)/python -m pytest
@@ -28,6 +37,10 @@ $(BIN)/python:
 
 $(VENV)/run-ready: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/gpu-ready: requirements-gpu.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements-gpu.txt
 	touch $@
 
 $(VENV)/test-ready: requirements-dev.txt requirements.txt | $(BIN)/python

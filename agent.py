@@ -20,7 +20,7 @@ from learning.optimizers import OPTIMIZERS
 from settings.declaration import ConfigError
 from storage import weights
 from storage.state import State
-from system.devices import has_bfloat16, has_gpu
+from system.devices import computes_bfloat16
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -318,10 +318,10 @@ def make_agent(
     Raises:
         ConfigError: the machine cannot compute in the precision of the settings.
     """
-    if config.precision == "bfloat16" and not (has_bfloat16() or has_gpu()):
+    if config.precision == "bfloat16" and not computes_bfloat16():
         raise ConfigError(
-            "--precision bfloat16 needs a GPU or a processor with avx512_bf16 or amx_bf16, and "
-            "this machine has neither: give --precision float32"
+            "--precision bfloat16 needs a processor with avx512_bf16 or amx_bf16, or a GPU of "
+            "compute capability 8.0, and this machine computes on neither: give --precision float32"
         )
     return Agent(
         state_shape,

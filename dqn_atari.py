@@ -18,6 +18,8 @@ if __name__ == "__main__":  # before any library is loaded
 
 import argparse
 import dataclasses
+import importlib
+import math
 import os
 import secrets
 import sys
@@ -26,19 +28,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from playing.trained_agents import Note, check_has_weights, listing
 from settings import command_line
-from settings.command_line import AUTO, CHOSEN, DEFAULTS
+from settings.choices import Choice, Machine, choices, precision, takes_less, this_machine
+from settings.command_line import AUTO_NAMES, DEFAULTS
 from settings.config import Config, renamed
-from settings.declaration import ConfigError, check_unchanged
+from settings.declaration import AUTO, ConfigError, check_unchanged
 from settings.presets import PLAIN, PRESETS
 from system.console import PROGRAM, answered, say_error
 from system.cores import share_cores
-from system.devices import check_devices, chosen_precision
+from system.devices import check_devices, find_gpu, has_gpu, is_out_of_memory
 from system.errors import OneLineError
 from system.libraries import check_backend, use_for_temporary_files
 from system.quiet_imports import loading_libraries, set_tensorflow_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from storage.checkpoints import Checkpoint
 
@@ -63,7 +66,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def make_config(
-    given: dict[str, Any], checkpoint: Checkpoint | None = None, note: Note | None = None
+    given: dict[str, Any],
+    checkpoint: Checkpoint | None = None,
+    note: Note | None = None,
+    machine: Machine | None = None,
 ) -> tuple[Config, dict[str, str]]:
     """Returns the settings, and where those that are no defaults came from, by their names.
 
@@ -71,11 +77,13 @@ def make_config(
         given: what the command line says, by the names of `Config`'s fields; and "preset".
         checkpoint: what the run goes on from, with its settings where nothing else is said.
         note: of the trained agent whose weights are taken, without a checkpoint; the same.
+        machine: what auto is chosen by; None for this one, without a GPU.
 
     Raises:
         ConfigError: settings do not go together, or cannot change within a run.
     """
-    saved, source = _saved(checkpoint, note)
+    machine = machine or this_machine()
+    saved, source = _saved(checkpoint, note, machine)
     flags = {name: value for name, value in given.items() if name != "preset"}
     preset = given.get("preset")
     from_preset = PRESETS[preset].settings if preset else {}
@@ -87,24 +95,50 @@ def make_config(
         **dict.fromkeys(from_preset, f"preset {preset}"),
         **dict.fromkeys(flags, "given"),
     }
-    for name, choose in CHOSEN.items():
+    for name in AUTO_NAMES:
         if settings.get(name, AUTO) == AUTO:
-            # A run has it to its end, on other machines as well.
-            settings[name] = saved.get(name) or choose()
-            origins[name] = source if name in saved else AUTO
+            settings.pop(name, None)
+            origins[name] = AUTO
+            if name in saved:
+                # A run has it to its end, on other machines as well.
+                settings[name], origins[name] = saved[name], source
     config = Config(**settings)
+    suited = suited_to(machine, config, origins)
+    config = dataclasses.replace(config, **{name: suited[name].value for name in suited})
     if checkpoint and config.is_training:
         check_unchanged(saved, config, str(checkpoint.path))
     return config, origins
 
 
-def _saved(checkpoint: Checkpoint | None, note: Note | None) -> tuple[dict[str, Any], str]:
+def suited_to(machine: Machine, config: Config, origins: Mapping[str, str]) -> dict[str, Choice]:
+    """Returns what suits a machine for the settings that are left to it, by their names.
+
+    Args:
+        machine: the machine.
+        config: all other settings.
+        origins: where settings come from, as `make_config` returns it.
+    """
+    frame_pixels = 0
+    if machine.gpu:
+        # Emulators are loaded by then, which -h and mistakes need not wait for.
+        from atari.screens import frame_shape
+
+        frame_pixels = math.prod(frame_shape(config.screen))
+    names = [name for name in AUTO_NAMES if origins.get(name) == AUTO]
+    return choices(names, config, machine, frame_pixels)
+
+
+def _saved(
+    checkpoint: Checkpoint | None, note: Note | None, machine: Machine
+) -> tuple[dict[str, Any], str]:
     """Returns the settings that a checkpoint or an agent's note has, and what they come from."""
     if checkpoint:
         # One that was written before there was a setting does what was done then.
-        return {**PLAIN, **renamed(checkpoint.attributes["settings"])}, "checkpoint"
+        before = {**PLAIN, "memory_on_device": False}
+        return {**before, **renamed(checkpoint.attributes["settings"])}, "checkpoint"
     saved = {**PLAIN, **note.settings} if note else {}
-    if saved.get("precision") == "bfloat16" != chosen_precision():
+    saved.pop("memory_on_device", None)  # the memory will be another one
+    if saved.get("precision") == "bfloat16" != precision(machine).value:
         # An agent also plays on machines that cannot compute as the one that trained it.
         del saved["precision"]
     return saved, "agent"
@@ -133,11 +167,15 @@ def main(arguments: list[str] | None = None) -> int:
 
         checkpoint = find_checkpoint(given)
         note = None if checkpoint else find_note(given)
-        config, origins = make_config(given, checkpoint, note)
+        # Finds mistakes. What suits a GPU is only known when Keras is loaded.
+        config, _ = make_config(given, checkpoint, note)
+        _load(config, sys.argv[1:] if arguments is None else arguments)
+        machine = this_machine(find_gpu())
+        config, origins = make_config(given, checkpoint, note, machine)
         if config.seed is None:
             config = dataclasses.replace(config, seed=secrets.randbelow(2**31))
-        words = sys.argv[1:] if arguments is None else arguments
-        return _run(config, words, _changed(given, checkpoint), origins, checkpoint)
+        chosen = [choice.words for choice in suited_to(machine, config, origins).values()]
+        return _run(config, _changed(given, checkpoint), origins, chosen, checkpoint)
     except OneLineError as error:
         return _fail(str(error), error.status)
     except FloatingPointError as error:
@@ -151,14 +189,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"{where}{error.strerror or error}", 1)
 
 
-def _run(
-    config: Config,
-    arguments: Sequence[str],
-    changed: frozenset[str],
-    origins: dict[str, str],
-    checkpoint: Checkpoint | None,
-) -> int:
-    """Does what the settings, made of these arguments, ask for; returns the exit status."""
+def _load(config: Config, arguments: Sequence[str]) -> None:
+    """Loads the libraries that a command line, of these arguments, asks for; checks that they work.
+
+    Raises:
+        OneLineError: the backend or the device cannot be used, or there are no weights to play.
+    """
     check_backend()
     use_for_temporary_files(Path(config.out))
     set_tensorflow_variables()
@@ -169,16 +205,40 @@ def _run(
 
     check_has_weights(config, find_game(config.environment).name, arguments)
     with loading_libraries():
-        from playing.evaluate import evaluate
-        from playing.watch import play
+        for module in ("playing.evaluate", "playing.watch", "training.run"):
+            importlib.import_module(module)
+    check_devices()
+
+
+def _run(
+    config: Config,
+    changed: frozenset[str],
+    origins: dict[str, str],
+    chosen: Sequence[str],
+    checkpoint: Checkpoint | None,
+) -> int:
+    """Does what the settings ask for; returns the exit status.
+
+    Raises:
+        MemoryError: the device has no memory left; it names what takes less.
+    """
+    try:
+        if config.play:
+            from playing.watch import play
+
+            return answered(PROGRAM, play(config))
+        if config.evaluate:
+            from playing.evaluate import evaluate
+
+            return answered(PROGRAM, evaluate(config))
         from training.run import train
 
-    check_devices()
-    if config.play:
-        return answered(PROGRAM, play(config))
-    if config.evaluate:
-        return answered(PROGRAM, evaluate(config))
-    return train(config, changed, origins, checkpoint)
+        return train(config, changed, origins, checkpoint, chosen)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        device = "the GPU" if has_gpu() else "this machine"
+        raise MemoryError(f"{device} has no memory left: {takes_less(config)}") from error
 
 
 def _fail(message: str, status: int) -> int:

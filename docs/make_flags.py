@@ -11,7 +11,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from settings.config import Config
-from settings.declaration import GROUPS, shown
+from settings.declaration import AUTO, GROUPS, no_flag, shown
 from settings.presets import PRESETS
 from system.root import ROOT
 
@@ -28,8 +28,9 @@ A **step** is one decision of the agent, a **frame** one of the emulator; frames
 skip. A **score** is the game's own points, a **reward** what the agent learns from.
 
 - **default**: what learns well on two cores without a GPU; [presets.md](presets.md#default) says
-  why. `auto` chooses for the machine:
-  [performance.md](performance.md#how-the-cores-are-shared-out).
+  why. `auto` chooses for the machine, by its
+  [cores](performance.md#how-the-cores-are-shared-out) or its
+  [GPU](performance.md#what-is-chosen-there).
 - **original**: what `--preset script` has instead. It does what the original command-line script
   does; [presets.md](presets.md#script) says where the two differ.
 - **†**: stays as it is when a run goes on with `--continue`; `--weights-only` lifts that.
@@ -65,11 +66,11 @@ def _flags(setting: Field[Any]) -> str:
     metadata = setting.metadata
     names = list(metadata["flags"])
     if metadata["type"] is bool:
-        names.append(f"--no-{names[-1].removeprefix('--')}")
+        names.append(no_flag(setting))
     text = ", ".join(f"`{name}`" for name in names)
     values = metadata["choices"] or (metadata["metavar"] or "").split("|")
     if metadata["auto"] and metadata["choices"]:
-        values = ("auto", *values)
+        values = (AUTO, *values)
     text += "".join(f" `{value}`" for value in values if value)
     return f"{text} †" if metadata["fixed"] else text
 
@@ -77,7 +78,7 @@ def _flags(setting: Field[Any]) -> str:
 def _default(setting: Field[Any]) -> str:
     if setting.name == "seed":
         return "drawn and printed"
-    return "auto" if setting.metadata["auto"] else shown(setting, setting.default)
+    return AUTO if setting.metadata["auto"] else shown(setting, setting.default)
 
 
 def _original(setting: Field[Any]) -> str:

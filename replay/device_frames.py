@@ -261,4 +261,6 @@ def _gathered(array: Any, places: Any) -> Any:
 
 def _no_room(shape: tuple[int, int, int]) -> MemoryError:
     size = mebibytes(math.prod(shape))
-    return MemoryError(f"the device has no room for {size} of frames: give less --memory")
+    return MemoryError(
+        f"the device has no room for {size} of frames: give less --memory, or --memory-on-device no"
+    )

@@ -10,17 +10,12 @@ from replay.sampling import Sampler, sampler_class
 from replay.states import unpacking_bytes
 from replay.steps import STEP
 from system.devices import has_gpu, spare_gpu_memory
-from system.memory import available_memory, mebibytes
+from system.memory import available_memory, learner_bytes, mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from settings.config import Config
-
-# What the program takes beside the memory once it learns, and for each transition of a batch, as
-# measured with the larger network and frames of 84×84. Both grow with the frames.
-LEARNER_BYTES, LEARNER_TRANSITION_BYTES = 256 << 20, 1 << 20
-LEARNER_FRAME_PIXELS = 84 * 84
 
 
 class _Place(NamedTuple):
@@ -72,19 +67,19 @@ def check_room(config: Config, state_shape: tuple[int, int, int]) -> None:
     )
     smallest = max(config.batch_size, config.envs * (state_shape[2] + config.n_step))
     fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
+    other_place = ", or --memory-on-device no" if config.memory_on_device else ""
     for name, spare, needed in places:
         if (most := needed(config.memory_size)) > spare:
             raise MemoryError(
                 f"--memory {config.memory_size} can come to take {mebibytes(most)}, and {name} "
-                f"has {mebibytes(max(0, spare))} to spare: {fits}"
+                f"has {mebibytes(max(0, spare))} to spare: {fits}{other_place}"
             )
 
 
 def _places(config: Config, state_shape: tuple[int, int, int]) -> list[_Place]:
     """Returns where the memory needs room, and how much of it."""
     height, width, _ = state_shape
-    learner = LEARNER_BYTES + config.batch_size * LEARNER_TRANSITION_BYTES
-    learner = learner * height * width // LEARNER_FRAME_PIXELS
+    learner = learner_bytes(config.batch_size, height * width)
     codec = None if config.memory_on_device else config.frame_codec
     sampler = sampler_class(config)
 

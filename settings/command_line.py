@@ -6,23 +6,20 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from settings.choices import choices, this_machine
 from settings.config import Config
-from settings.declaration import GROUPS, shown
+from settings.declaration import AUTO, GROUPS, no_flag, shown
 from settings.presets import PRESETS
 from system import arguments
 from system.console import PROGRAM, OneLineParser
-from system.cores import chosen_environments, usable_cores
-from system.devices import chosen_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-AUTO = "auto"
-# What suits this machine, by the names of the settings that take the word auto.
-CHOSEN: dict[str, Callable[[], Any]] = {
-    "envs": lambda: chosen_environments(usable_cores()),
-    "precision": chosen_precision,
-}
+    from settings.choices import Choice
+
+SWITCH_WORDS: dict[str, bool | str] = {"yes": True, "no": False, AUTO: AUTO}
+AUTO_NAMES = [field.name for field in dataclasses.fields(Config) if field.metadata["auto"]]
 DEFAULTS = {
     field.name: AUTO if field.metadata["auto"] else field.default
     for field in dataclasses.fields(Config)
@@ -61,10 +58,15 @@ def make_parser(list_agents: type[argparse.Action]) -> argparse.ArgumentParser:
         "--list-agents", action=list_agents, nargs=0, help="list agents that are trained already"
     )
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    suited = choices(AUTO_NAMES, Config(), this_machine(), frame_pixels=0)
     for field in dataclasses.fields(Config):
         metadata = field.metadata
-        options: dict[str, Any] = {"dest": field.name, "help": _help(field)}
-        if metadata["type"] is bool:
+        group = groups[metadata["group"]]
+        options: dict[str, Any] = {"dest": field.name, "help": _help(field, suited)}
+        if metadata["type"] is bool and metadata["auto"]:
+            options |= {"nargs": "?", "const": True, "type": _switch_or_auto}
+            options["metavar"] = metadata["metavar"]
+        elif metadata["type"] is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"] = arguments.name if metadata["type"] is str else metadata["type"]
@@ -75,8 +77,23 @@ def make_parser(list_agents: type[argparse.Action]) -> argparse.ArgumentParser:
                 options["type"] = _number_or_auto
             if not metadata["choices"]:
                 options["metavar"] = metadata["metavar"] or "N"
-        groups[metadata["group"]].add_argument(*metadata["flags"], **options)
+        group.add_argument(*metadata["flags"], **options)
+        if metadata["type"] is bool and metadata["auto"]:
+            # A switch that takes a word has no opposite of its own.
+            text = f"the same as {metadata['flags'][-1]} no (default: {AUTO})"
+            group.add_argument(
+                no_flag(field), dest=field.name, action="store_const", const=False, help=text
+            )
     return parser
+
+
+def _switch_or_auto(value: str) -> bool | str:
+    """Returns what is given to a switch that takes a word."""
+    try:
+        return SWITCH_WORDS[value]
+    except KeyError:
+        words = ", ".join(SWITCH_WORDS)
+        raise argparse.ArgumentTypeError(f"{value!r}: choose from {words}") from None
 
 
 def _number_or_auto(value: str) -> int | str:
@@ -89,12 +106,17 @@ def _number_or_auto(value: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{value!r} is no whole number, nor {AUTO}") from None
 
 
-def _help(field: dataclasses.Field) -> str:
-    """Returns a flag's help with its unit and default."""
+def _help(field: dataclasses.Field, suited: Mapping[str, Choice]) -> str:
+    """Returns a flag's help with its unit and default.
+
+    Args:
+        field: of `Config`.
+        suited: what auto stands for on this machine, by the names of settings.
+    """
     text = field.metadata["help"]
     if "(default" in text:
         return text
     default = shown(field, field.default)
     if field.metadata["auto"]:
-        default = f"{AUTO}, here {shown(field, CHOSEN[field.name]())}"
+        default = f"{AUTO}, here without a GPU {shown(field, suited[field.name].value)}"
     return f"{text} (default: {default})".replace("%", "%%")

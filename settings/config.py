@@ -55,7 +55,7 @@ class Config(RunPaths):
         32, "--envs", group="environment", unit="environments", low=1, high=1024,
         metavar="N|auto",
         about="environments that step together; auto takes 32 on up to 16 cores, and 64 on "
-        "more",
+        "more; with a GPU 8 for each core, from 32 to 128",
         fixed=True, auto=True,
     )  # fmt: skip
     frame_skip: int = setting(
@@ -128,10 +128,11 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     memory_on_device: bool = setting(
-        False, "--memory-on-device", group="memory",
+        False, "--memory-on-device", group="memory", metavar="yes|no|auto",
         about="keep the memory's frames where the network computes, as on a GPU, so that states "
-        "need not be sent there to learn from; they are not packed, whatever --frame-codec says",
-        fixed=True,
+        "need not be sent there to learn from; they are not packed, whatever --frame-codec says; "
+        "auto does so on a GPU that has room for them, and the flag alone says yes",
+        fixed=True, auto=True,
     )  # fmt: skip
     pretrain_transitions: int = setting(
         10_000, "-pre", "--pretrain", group="memory", unit="transitions", low=0, high=10**9,
@@ -318,8 +319,8 @@ class Config(RunPaths):
     precision: str = setting(
         "float32", "--precision", group="network", choices=("float32", "bfloat16"),
         about="what the layers compute in; bfloat16 is faster, and coarser, and needs a processor "
-        "with avx512_bf16 or amx_bf16, or a GPU; weights and values stay float32; auto takes it "
-        "where the processor has it",
+        "with avx512_bf16 or amx_bf16, or a GPU of compute capability 8.0; weights and values stay "
+        "float32; auto takes it where the processor has it and there is no GPU",
         auto=True,
     )  # fmt: skip
     dueling: bool = setting(

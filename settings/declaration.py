@@ -13,6 +13,7 @@ from system.errors import OneLineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+AUTO = "auto"  # on a command line, the word for what suits the machine
 GROUPS = (
     "environment",
     "memory",
@@ -62,7 +63,8 @@ def setting(
         unset: what None means, in words.
         fixed: whether it must stay the same over all resumes of a run.
         auto: whether the command line also takes the word auto, which chooses a value for the
-            machine and is the default there.
+            machine and is the default there; see `settings/choices.py`. A switch then also takes
+            yes and no.
     """
     metadata = {
         "flags": flags,
@@ -137,8 +139,13 @@ def as_flags(declared: Field, value: Any) -> list[str]:
     """
     flag = declared.metadata["flags"][-1]
     if isinstance(value, bool):
-        return [flag if value else f"--no-{flag.removeprefix('--')}"]
+        return [flag if value else no_flag(declared)]
     return [flag, str(value)]
+
+
+def no_flag(declared: Field) -> str:
+    """Returns the flag that turns a switch off."""
+    return f"--no-{_name(declared)}"
 
 
 def shown_by_flag(config: Any) -> dict[str, str]:

@@ -19,7 +19,6 @@ from system.control_groups import control_groups, lines, number
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FEWEST_ENVIRONMENTS, MOST_ENVIRONMENTS = 32, 64
 # Environment variables that libraries read when they are loaded: TensorFlow's threads within an
 # operation and for operations in parallel, JAX's for both, those of NumPy's matrix products and of
 # OpenCV.
@@ -45,19 +44,6 @@ def usable_cores(root: Path = Path("/")) -> int:
     except AttributeError:  # on macOS and Windows
         cores = os.cpu_count() or 1
     return min([cores, *_quotas(root)])
-
-
-def chosen_environments(cores: int) -> int:
-    """Returns how many environments suit a machine with so many cores, a power of two.
-
-    With more environments the network acts for more of them at once, and the threads of emulators
-    and of the learner have more work in each turn of the loop. But all of them act by the network
-    of the turn before. With 64 and an update every 8 steps it is 8 updates old, and one call of the
-    learner makes no more than 8. On 2 cores a run of the defaults makes 1.3 times as many steps
-    with 32 as with 8: docs/results.md.
-    """
-    wanted = 1 << (2 * cores - 1).bit_length()
-    return min(max(wanted, FEWEST_ENVIRONMENTS), MOST_ENVIRONMENTS)
 
 
 def emulator_threads(count: int) -> int:

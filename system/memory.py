@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import psutil
-
 from system.control_groups import control_groups, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# What the program takes beside the replay memory once it learns, and for each transition of a
+# batch, as measured with the larger network and frames of 84×84. Both grow with the frames.
+LEARNER_BYTES, LEARNER_TRANSITION_BYTES = 256 << 20, 1 << 20
+LEARNER_FRAME_PIXELS = 84 * 84
 
 
 class _Names(NamedTuple):
@@ -33,8 +37,21 @@ def available_memory() -> int:
     That is what the operating system has left, or less, if the limits of a container or of the
     process leave less.
     """
+    import psutil  # which -h does without
+
     free = psutil.virtual_memory().available
     return max(0, min([free, *_container_rooms(Path("/")), *_address_space_rooms()]))
+
+
+def learner_bytes(batch_size: int, frame_pixels: int) -> int:
+    """Returns the bytes that learning takes beside the replay memory.
+
+    Args:
+        batch_size: transitions in the batch of an update.
+        frame_pixels: of a frame that the network sees.
+    """
+    learner = LEARNER_BYTES + batch_size * LEARNER_TRANSITION_BYTES
+    return learner * frame_pixels // LEARNER_FRAME_PIXELS
 
 
 def mebibytes(count: int) -> str:
@@ -76,6 +93,8 @@ def _address_space_rooms() -> Iterator[int]:
         import resource
     except ImportError:  # on Windows
         return
+    import psutil
+
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
         yield limit - psutil.Process().memory_info().vms

@@ -18,7 +18,7 @@ from system.cores import emulator_threads, network_threads, usable_cores
 from system.memory import mebibytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from settings.config import Config
     from storage.checkpoints import Checkpoint
@@ -36,6 +36,7 @@ def introduction(
     trainer: Trainer,
     origins: Mapping[str, str],
     checkpoint: Checkpoint | None,
+    chosen: Sequence[str],
     stream: TextIO,
 ) -> str:
     """Returns what a run begins with: settings, what it runs on, the memory, what is restored.
@@ -45,6 +46,7 @@ def introduction(
         trainer: the run, ready.
         origins: where settings that are no defaults came from, by their names.
         checkpoint: what the run goes on from.
+        chosen: in words, what was chosen for the machine, and why.
         stream: where it will be printed.
     """
     look = partial(painted, stream=stream)
@@ -58,6 +60,8 @@ def introduction(
         f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
         f"at most {mebibytes(memory.max_nbytes)}{on_device}",
     ]
+    if chosen:
+        lines.append(f"chosen for this machine: {'; '.join(chosen)}")
     if not config.replay_checkpoint:
         lines.append(
             "checkpoints leave out the replay memory: a run that goes on from one gathers "

@@ -30,7 +30,7 @@ from training.run_files import RunFiles
 from training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from atari.histories import History
     from settings.config import Config
@@ -45,6 +45,7 @@ def train(
     changed: frozenset[str] = frozenset(),
     origins: Mapping[str, str] = MappingProxyType({}),
     checkpoint: Checkpoint | None = None,
+    chosen: Sequence[str] = (),
 ) -> int:
     """Trains as the settings say, until the steps are done or a signal asks to stop.
 
@@ -55,6 +56,7 @@ def train(
             "pretrain_transitions" pretraining as well.
         origins: where settings that are no defaults came from, by their names.
         checkpoint: what the run goes on from.
+        chosen: in words, what was chosen for the machine, and why.
 
     Returns:
         The exit status: 0, or 129, 130 or 143 where a signal ended the run.
@@ -76,7 +78,7 @@ def train(
         check_folder(Path(config.out), "--out")
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
             trainer = assemble(config, changed, checkpoint)
-            print(introduction(config, trainer, origins, checkpoint, sys.stdout))
+            print(introduction(config, trainer, origins, checkpoint, chosen, sys.stdout))
             set_aside_others(config, checkpoint)
             evaluations = make_evaluations(config, trainer, checkpoint)
             if checkpoint and is_in_its_folder(config, checkpoint):

@@ -36,7 +36,7 @@ from playing.trained_agents import (
     read_note,
     read_notes,
 )
-from settings.command_line import CHOSEN
+from settings.choices import Machine
 from settings.config import Config
 from settings.presets import PRESETS
 from storage import weights as weights_file
@@ -178,7 +178,8 @@ def test_the_command_of_a_note_names_what_the_machine_would_choose() -> None:
     words = publishing.training_flags(settings)
     given = vars(make_parser().parse_args(words))
     assert given == {
-        name: settings[name] for name in ("environment", "envs", "steps", "seed", "precision")
+        name: settings[name]
+        for name in ("environment", "envs", "memory_on_device", "steps", "seed", "precision")
     }
 
 
@@ -374,15 +375,14 @@ def test_a_default_that_has_changed_since_leaves_an_agent_as_it_was(weights: Pat
 @pytest.mark.parametrize("trained", ["float32", "bfloat16"])
 @pytest.mark.parametrize("here", ["float32", "bfloat16"])
 def test_precision_is_that_of_the_note_where_the_machine_has_it(
-    trained: str, here: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+    trained: str, here: str, weights: Path
 ) -> None:
-    monkeypatch.setattr("dqn_atari.chosen_precision", lambda: here)
-    monkeypatch.setitem(CHOSEN, "precision", lambda: here)
+    machine = Machine(cores=2, has_bfloat16=here == "bfloat16")
     given = {"continue_from": str(weights)}
     note = find_note(given)
     assert note
     note.settings["precision"] = trained
-    config, _ = make_config(given, note=note)
+    config, _ = make_config(given, note=note, machine=machine)
     assert config.precision == ("bfloat16" if trained == here == "bfloat16" else "float32")
 
 

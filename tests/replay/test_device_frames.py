@@ -237,7 +237,8 @@ def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
         },
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    error = "the device has no room for 53,833,008 MiB of frames: give less --memory"
+    room = "the device has no room for 53,833,008 MiB of frames"
+    error = f"{room}: give less --memory, or --memory-on-device no"
     assert done.stderr == ""
     assert json.loads(done.stdout) == {
         "states": True, "files": True, "goes on": True, "stacks": [], "weights": True,

@@ -7,11 +7,10 @@ from dataclasses import fields
 import pytest
 
 from dqn_atari import main, make_config
+from settings.choices import environments, precision, this_machine
 from settings.config import Config
 from settings.declaration import ConfigError
 from settings.presets import PRESETS
-from system.cores import chosen_environments, usable_cores
-from system.devices import chosen_precision
 from system.root import ROOT
 
 PAGE = (ROOT / "docs" / "presets.md").read_text()
@@ -29,6 +28,7 @@ NAMES = [
     ),
     *("prioritized", "c51", "qr-dqn", "iqn", "munchausen", "rainbow"),
 ]
+AUTO = {"envs", "memory_on_device", "precision"}  # what is chosen for the machine
 
 
 def test_presets_are_those_that_users_know() -> None:
@@ -42,7 +42,7 @@ def test_settings_of_a_preset_exist_and_go_together(name: str) -> None:
     for setting, value in PRESETS[name].settings.items():
         assert getattr(config, setting) == value
         assert origins[setting] == f"preset {name}"
-    assert origins.keys() == PRESETS[name].settings.keys() | {"envs", "precision"}
+    assert origins.keys() == PRESETS[name].settings.keys() | AUTO
 
 
 def test_presets_of_papers_do_not_follow_what_is_recommended_today() -> None:
@@ -68,12 +68,12 @@ def test_flags_win_over_the_preset_and_say_so() -> None:
 
 def test_without_a_preset_all_is_as_the_defaults_have_it() -> None:
     for given in ({}, {"preset": "default"}):
-        config = Config(envs=here(), precision=chosen_precision())
-        assert make_config(given) == (config, {"envs": "auto", "precision": "auto"})
+        config = Config(envs=here(), precision=precision(this_machine()).value)
+        assert make_config(given) == (config, dict.fromkeys(AUTO, "auto"))
 
 
 def here() -> int:
-    return chosen_environments(usable_cores())
+    return environments(this_machine()).value
 
 
 def test_environments_for_the_machine_take_the_place_of_those_of_a_preset() -> None:

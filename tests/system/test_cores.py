@@ -12,7 +12,7 @@ import pytest
 from atari.emulators import VectorEmulators
 from atari.games import find_game
 from system import cores
-from system.cores import chosen_environments, emulator_threads, network_threads, usable_cores
+from system.cores import emulator_threads, network_threads, usable_cores
 from system.root import ROOT
 from tests.helpers.control_group_files import SPOILT, V2, belongs_to, spoil
 
@@ -109,11 +109,6 @@ def test_there_are_no_more_cores_than_the_container_has_time_of(tmp_path: Path) 
     assert usable_cores(tmp_path) == unlimited
     allow_v2(tmp_path / V2, 50_000)
     assert usable_cores(tmp_path) == 1
-
-
-def test_environments_grow_with_the_cores_within_bounds() -> None:
-    chosen = {count: chosen_environments(count) for count in (1, 2, 3, 4, 5, 8, 9, 16, 17, 256)}
-    assert [*chosen.values()] == [32, 32, 32, 32, 32, 32, 32, 32, 64, 64]
 
 
 @only_linux

@@ -115,6 +115,15 @@ def test_settings_are_grouped_and_say_where_they_come_from(printed: str) -> None
     assert any(re.fullmatch(r"  gamma +0.99 per step", each) for each in found)
 
 
+def test_what_was_chosen_for_the_machine_is_said_with_its_reason(shown: str, printed: str) -> None:
+    said, later = (" ".join(COLOUR.sub("", text).split()) for text in (shown, printed))
+    frames = "the replay memory's frames on the host, as there is no GPU"
+    precision = "(float32, as the processor has no bfloat16|bfloat16, as the processor has it)"
+    # The environments are given.
+    assert re.search(f" chosen for this machine: {frames}; {precision} ", said)
+    assert "chosen for this machine" not in later  # it goes on as it was
+
+
 def test_a_run_ends_with_what_it_came_to(printed: str, out: Path) -> None:
     config = Config(environment="Breakout-v0", out=str(out))
     results = printed.split("\nBreakout-v0, done\n")[1]

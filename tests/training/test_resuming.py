@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from dqn_atari import main, make_config
+from settings.choices import Machine, environments
 from settings.config import FORMER_NAMES, Config
 from settings.declaration import ConfigError, as_flags
 from settings.presets import PLAIN
@@ -20,7 +21,7 @@ from storage import checkpoints as checkpoints
 from storage.arrays import ArrayFile, save
 from storage.checkpoints import VERSION, Checkpoint, CheckpointError, newest
 from storage.episode_log import RewardLog, cut_back, read_log
-from system.cores import chosen_environments
+from system.devices import Gpu
 from tests.helpers.outcomes import assert_same, outcome
 from tests.helpers.parted_runs import go_on, interrupted
 from training.resuming import find_checkpoint
@@ -160,15 +161,38 @@ def test_the_settings_of_the_run_are_taken_where_nothing_else_is_said(half: Path
     assert "discount" not in origins
 
 
-def test_a_run_keeps_its_environments_on_any_machine(half: Path) -> None:
+GPU = Gpu("some", "jax", (9, 0), 60 << 30)
+
+
+@pytest.mark.parametrize("gpu", [None, GPU], ids=["processor", "GPU"])
+def test_a_run_keeps_its_environments_and_the_place_of_its_frames_on_any_machine(
+    gpu: Gpu | None, half: Path
+) -> None:
     found = find_checkpoint(given(half))
+    assert found
+    machine = Machine(16, has_bfloat16=True, gpu=gpu)
     # One that auto chooses nowhere.
-    assert (SMALL["envs"], SMALL["envs"] in map(chosen_environments, range(1, 999))) == (4, False)
-    for flags in ({}, {"envs": "auto"}):
-        config, origins = make_config(given(half, **flags), found)
-        assert (config.envs, origins["envs"]) == (4, "checkpoint")
+    assert SMALL["envs"] == 4 != environments(machine).value
+    for on_device in (False, True):
+        found.attributes["settings"]["memory_on_device"] = on_device
+        for flags in ({}, {"envs": "auto", "memory_on_device": "auto"}):
+            config, origins = make_config(given(half, **flags), found, machine=machine)
+            assert (config.envs, origins["envs"]) == (4, "checkpoint")
+            assert (config.memory_on_device, origins["memory_on_device"]) == (
+                on_device, "checkpoint",
+            )  # fmt: skip
+        with pytest.raises(ConfigError, match="--memory-on-device is "):
+            make_config(given(half, memory_on_device=not on_device), found, machine=machine)
     with pytest.raises(ConfigError, match="--envs is 8 environments, and 4 environments in "):
         make_config(given(half, envs=8), found)
+
+
+def test_a_run_of_before_frames_could_lie_on_a_gpu_keeps_them_on_the_host(half: Path) -> None:
+    found = find_checkpoint(given(half))
+    assert found
+    del found.attributes["settings"]["memory_on_device"]
+    config, _ = make_config(given(half), found, machine=Machine(16, True, GPU))
+    assert not config.memory_on_device
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
 from settings.config import Config
-from training.prefetching import updates_in_a_call
+from training.prefetching import most_updates, updates_in_a_call
 from training.update_schedule import UpdateSchedule
 
 
@@ -60,3 +61,19 @@ def test_what_was_due_while_there_was_nothing_to_learn_from_stays_undone() -> No
     schedule = UpdateSchedule(Config(train_every=4, target_update_period=100))
     assert schedule.due(4, can_learn=False) == []
     assert schedule.due(8, can_learn=True) == [(1, False)]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "on_processor", "from_host", "on_device"),
+    [(8, 8, 128, 128), (32, 8, 32, 128), (64, 4, 16, 64), (256, 1, 4, 16), (8_192, 1, 1, 1)],
+)
+def test_a_gpu_makes_more_updates_in_a_call_and_most_from_its_own_frames(
+    batch_size: int, on_processor: int, from_host: int, on_device: int
+) -> None:
+    host = Config(batch_size=batch_size)
+    device = Config(batch_size=batch_size, memory_on_device=True)
+    assert most_updates(host, joins=False) == most_updates(device, joins=False) == on_processor
+    assert most_updates(host, joins=True) == from_host
+    assert most_updates(device, joins=True) == on_device
+    by_priority = Config(batch_size=batch_size, priority_exponent=0.5)
+    assert updates_in_a_call(by_priority) == 1

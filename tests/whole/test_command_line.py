@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ale_py.vector_env import AtariVectorEnv
 
 from dqn_atari import ListAgents, main, make_parser
@@ -23,6 +24,7 @@ from settings.config import Config
 from settings.declaration import GROUPS
 from storage import weights as weights_file
 from storage.episode_log import read_log
+from system.devices import has_gpu
 from system.memory import mebibytes
 from system.root import ROOT
 from tests.helpers.default_networks import default_network
@@ -80,6 +82,23 @@ def test_switches_take_no_value_and_can_be_off() -> None:
             parse([switch, "False"])
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("--memory-on-device", True),
+        ("--memory-on-device yes", True),
+        ("--memory-on-device no", False),
+        ("--no-memory-on-device", False),
+        ("--memory-on-device auto", "auto"),
+        ("--no-memory-on-device --memory-on-device -b 8", True),
+    ],
+)
+def test_switch_that_is_chosen_for_the_machine_also_takes_a_word(
+    words: str, value: bool | str
+) -> None:
+    assert vars(make_parser().parse_args(words.split()))["memory_on_device"] == value
+
+
 def test_help_is_grouped_and_tells_unit_and_default_of_every_flag(
     capsys: pytest.CaptureFixture,
 ) -> None:
@@ -124,6 +143,8 @@ def test_help_loads_nothing_heavy() -> None:
         ("-m 20 -b 32", "--memory 20 is below --batch 32"),
         ("-m 70 --envs 8", "give at least 72 transitions"),
         ("--envs many", "argument --envs: 'many' is no whole number, nor auto"),
+        ("--memory-on-device maybe", "argument --memory-on-device: 'maybe': choose from yes, no"),
+        ("--no-memory-on-device yes", "unrecognized arguments: yes"),
         ("--envs 0", "--envs 0 is out of range: from 1 to 1,024"),
         ("-s 0.1 -e 0.5", "--start 0.1 is below --end 0.5"),
         ("-st -5", "--steps -5 is out of range"),
@@ -348,6 +369,29 @@ def test_an_emulator_that_fails_ends_in_one_line_and_status_1(
     assert main(arguments + [mode] * (mode != "train")) == 1
     error = capsys.readouterr().err
     assert "one of 4 emulators of Pong has failed (RuntimeError the ROM is no more)" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "takes_less"),
+    [
+        ([], "give a smaller --batch or fewer --envs"),
+        (["--memory-on-device"], "give --memory-on-device no, less --memory, a smaller --batch or "
+         "fewer --envs"),
+    ],
+)  # fmt: skip
+def test_a_device_without_memory_ends_in_one_line_that_names_what_takes_less(
+    flags: list[str], takes_less: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    # More than a processor can address, where the optimiser would make its arrays.
+    monkeypatch.setattr(keras.optimizers.Adam, "build", lambda *_: tf.zeros(10**16, "uint8"))
+    assert main(["-m", "2000", "--envs", "4", "--out", str(tmp_path), *flags]) == 1
+    error = capsys.readouterr().err
+    device = "the GPU" if has_gpu() else "this machine"
+    assert error.endswith(
+        f"error: {device} has no memory left: {takes_less}, or end what else runs on it\n"
+    )
     assert error.count("\n") == 1
 
 

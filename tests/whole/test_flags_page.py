@@ -34,6 +34,12 @@ def row(flag: str) -> list[str]:
         ("--updates", "`--updates`", "1 update", ""),
         ("--envs", "`--envs` `N` `auto` †", "auto", "1 environment"),
         ("--precision", "`--precision` `auto` `float32` `bfloat16`", "auto", "float32"),
+        (
+            "--memory-on-device",
+            "`--memory-on-device`, `--no-memory-on-device` `yes` `no` `auto` †",
+            "auto",
+            "",
+        ),
         ("--hidden-biases", "`--hidden-biases`, `--no-hidden-biases` †", "off", "on"),
         ("--seed", "`--seed` `N` †", "drawn and printed", ""),
         ("--gamma-start", "`--gamma-start` `N`", "as --gamma", ""),
