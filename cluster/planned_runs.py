@@ -83,7 +83,7 @@ class PlannedRun:
         if not checkpoint:
             return Saved(0, 0, 0)
         training = checkpoint.attributes["training"]
-        return Saved(training["gathered"], training["step"], training["episode"])
+        return Saved(training.get("gathered", 0), training["step"], training["episode"])
 
     def is_done(self) -> bool:
         """Returns whether all its steps or games are in its newest checkpoint."""

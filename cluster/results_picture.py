@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cluster.intervals import AGGREGATES
 from plotting.curve_plot import COLOURS, DPI
@@ -50,6 +50,7 @@ def draw_results(results: Results, path: Path) -> None:
         _draw(axes, groups, numbers)
         # A `$` in the name of a group is not the start of a formula.
         axes.set_title(title, fontsize="small", parse_math=False)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         if in_percent:
             axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     write_figure(figure, path)
