@@ -6,7 +6,8 @@
     with connected("10.0.0.1:6379"):     # one that `ray start` has started
         ...
 
-Ray is imported here when it is asked for and not before, as most users have none.
+Ray is imported here when it is asked for and not before: most users have none, and it reads the
+environment as it is loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +91,9 @@ def connected(
 @contextmanager
 def _started(cpus: int, object_store: int) -> Iterator[None]:
     """Starts a cluster of this machine alone, which ends with this process at the latest."""
-    # Other users of this machine reach loopback too: who has no token is not served. In the
-    # environment it leaves no file behind.
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
-        _variables({**QUIET, **ON_LOOPBACK, **token}),
+        _variables({**QUIET, **ON_LOOPBACK, **_token()}),
     ):
         options = {
             "num_cpus": cpus,
@@ -111,6 +110,15 @@ def _started(cpus: int, object_store: int) -> Iterator[None]:
             if node["NodeManagerAddress"] != LOOPBACK:
                 raise ClusterError(f"Ray listens on {node['NodeManagerAddress']}, not on loopback")
             yield
+
+
+@cache
+def _token() -> dict[str, str]:
+    """Returns what lets processes that this one starts be served; Ray reads it once.
+
+    Other users of this machine reach loopback too. In the environment a token leaves no file.
+    """
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager
