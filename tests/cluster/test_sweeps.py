@@ -108,6 +108,7 @@ def test_the_run_of_a_killed_worker_goes_on(address: str, tmp_path: Path) -> Non
     status, output, errors = ended(sweep)
     assert (status, errors) == (1, "")
     assert "Pong-v4 fits 1: waiting (its worker or machine has died)" in output
+    assert "raylet" not in output  # Ray tells nothing of its own
     assert re.search(r"Pong-v4 fits 1: done, step [34],\d", output)
     assert note_of(folder)["attempt"] != first
     assert not run.is_running()
