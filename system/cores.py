@@ -30,11 +30,14 @@ VARIABLES = (
     "OPENCV_FOR_THREADS_NUM",
 )
 
+GIVEN = "DQN_ATARI_CORES"  # an environment variable: how many a sweep gives to one of its runs
+
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Returns how many cores this process can use at once, at least 1.
 
-    They are those that it may run on, or fewer, if a container may use less of their time.
+    They are those that it may run on, or fewer, if a container may use less of their time, or if a
+    sweep has given it fewer.
 
     Args:
         root: the folder with `proc` and `sys`.
@@ -43,7 +46,8 @@ def usable_cores(root: Path = Path("/")) -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # on macOS and Windows
         cores = os.cpu_count() or 1
-    return min([cores, *_quotas(root)])
+    given = os.environ.get(GIVEN, "")
+    return min([cores, *_quotas(root), *([max(1, int(given))] if given.isdecimal() else [])])
 
 
 def emulator_threads(count: int) -> int:
