@@ -26,11 +26,11 @@ from cluster.groups import check_words, read_groups
 from cluster.planned_runs import PlannedRun, run_folder
 from dqn_atari import make_config, make_parser
 from plotting.axes import DEFAULT_X
+from settings.choices import this_machine
 from storage.checkpoints import newest
 from storage.files import check_folder
 from system import arguments
 from system.console import OneLineParser, answered, say_error
-from system.cores import chosen_environments
 from system.errors import OneLineError
 from system.libraries import load_matplotlib, use_for_temporary_files
 from system.signals import StopSignals
@@ -115,6 +115,7 @@ def plan(
 
     for game in games:
         find_game(game)
+    machine = this_machine()._replace(cores=cores)
     parser = make_parser()
     parser.prog = PROGRAM
     runs = []
@@ -124,10 +125,10 @@ def plan(
         folder = run_folder(out, game, group, seed)
         given |= {"environment": game, "seed": seed, "out": str(folder)}
         try:
-            config, _ = make_config({"envs": chosen_environments(cores), **given})
+            config, _ = make_config(given, machine=machine)
             if config.checkpoint_path.exists():
                 checkpoint, _ = newest(config.checkpoint_path, with_memory=False)
-                config, _ = make_config(given, checkpoint)
+                config, _ = make_config(given, checkpoint, machine=machine)
         except OneLineError as error:
             error.args = (f"{game}, group {group}: {error}",)
             raise

@@ -68,8 +68,15 @@ class PlannedRun:
         return words
 
     def _chosen(self) -> list[str]:
-        """Returns what is chosen for a machine: by that of the sweep, the same for all runs."""
-        chosen = [field for field in fields(Config) if field.metadata["auto"]]
+        """Returns what is chosen for a machine: by that of the sweep, the same for all runs.
+
+        Where frames lie changes nothing in what is learnt, so that is left to each machine.
+        """
+        chosen = [
+            field
+            for field in fields(Config)
+            if field.metadata["auto"] and field.name != "memory_on_device"
+        ]
         return [
             word for field in chosen for word in as_flags(field, getattr(self.config, field.name))
         ]

@@ -29,7 +29,7 @@ ROOMS = {
     "cluster": "training playing agent replay_memory learning plotting preprocessing replay atari "
     "settings storage system",
     "dqn_atari": "cluster training playing settings atari storage system",
-    "sweep": "dqn_atari cluster plotting atari storage system",
+    "sweep": "dqn_atari cluster plotting settings atari storage system",
 }
 FRONT_DOORS = {"agent", "dqn_atari", "preprocessing", "replay_memory", "reward_visualizer", "sweep"}
 
