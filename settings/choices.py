@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from system.console import counted
 from system.cores import usable_cores
 from system.devices import Gpu, has_bfloat16
 from system.memory import learner_bytes, mebibytes
@@ -62,7 +63,7 @@ def environments(machine: Machine) -> Choice:
     steps should share a turn: on an H100 with 16 cores 128 environments made 2.6 times as many
     steps as 32. With fewer cores the emulators are the limit sooner.
     """
-    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    cores = counted(machine.cores, "core")
     if machine.gpu:
         wanted, most = 1 << (ENVIRONMENTS_PER_CORE * machine.cores).bit_length() - 1, MOST_ON_GPU
         words = f"to keep the GPU at work with {cores}"
