@@ -19,9 +19,10 @@ import pytest
 from cluster.connection import ClusterError, connected
 from cluster.fitness import marked, problem_here, unfit_machines
 from cluster.planned_runs import NOTE
+from cluster.run_task import Share, Unfit, train
 from cluster.version import code_version
 from storage.episode_log import read_log
-from sweep import main
+from sweep import main, plan
 from system.root import ROOT
 from tests.helpers.logs import write_run
 
@@ -164,27 +165,70 @@ def test_more_cores_than_there_are_is_one_line(address: str, tmp_path: Path) -> 
 
 
 @needs_ray
+def test_a_cluster_of_this_process_listens_on_loopback_alone(address: str) -> None:
+    ours = psutil.Process()
+    listening = [
+        connection.laddr.ip
+        for process in (ours, *ours.children(recursive=True))
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 4  # this process, the head, and two of the machine
+    assert {*listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+@needs_ray
+def test_who_has_no_token_is_not_served(address: str, tmp_path: Path) -> None:
+    without = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
+    without["HOME"] = str(tmp_path)  # where another token may lie
+    words = ["--games", "Pong-v4", "--out", tmp_path / "out", "--ray", address]
+    status, output, errors = ended(start(*words, env=without))
+    assert (status, output) == (1, "")
+    assert f"--ray {address}: it cannot be joined: it asks for a token" in errors
+    assert errors.count("\n") == 1
+
+
+@needs_ray
 def test_each_machine_is_looked_at_once(address: str, tmp_path: Path) -> None:
     known: set[str] = set()
-    assert unfit_machines(tmp_path, known) == {}
+    with marked(tmp_path) as wanted:
+        other = wanted._replace(version="0123456789ab")
+        [problem] = unfit_machines(other, set()).values()
+        assert "it has another version of the program in" in problem
+        assert unfit_machines(wanted, known) == {}
+        assert unfit_machines(other, known) == {}
     assert len(known) == 1
     assert not any(tmp_path.iterdir())
 
 
 def test_what_makes_a_machine_unfit_is_one_line(tmp_path: Path) -> None:
-    root, version = str(ROOT), code_version()
-    with marked(tmp_path) as mark:
-        assert problem_here(root, version, str(tmp_path), mark) is None
+    with marked(tmp_path) as wanted:
+        assert problem_here(*wanted) is None
         cases = [
-            ("/nowhere", version, tmp_path, "it has no /nowhere: put the program"),
-            (root, "0123456789ab", tmp_path, "it has another version of the program in"),
-            (root, version, tmp_path / "other", "give an --out that all machines share"),
+            ({"root": "/nowhere"}, "it has no /nowhere: put the program"),
+            ({"version": "0123456789ab"}, "it has another version of the program in"),
+            ({"folder": str(tmp_path / "other")}, "give an --out that all machines share"),
+            ({"mark": (wanted.mark[0], "0")}, "give an --out that all machines share"),
         ]
-        for place, wanted, folder, says in cases:
-            problem = problem_here(place, wanted, str(folder), mark)
+        for other, says in cases:
+            problem = problem_here(*wanted._replace(**other))
             assert problem
             assert says in problem
             assert "\n" not in problem
+
+
+@needs_ray
+def test_a_run_that_comes_to_an_unfit_machine_leaves_nothing(address: str, tmp_path: Path) -> None:
+    import ray
+
+    [run] = plan(["Pong-v4"], {"a": []}, 1, tmp_path, [], 1)
+    with marked(tmp_path) as wanted:
+        other = wanted._replace(version="0123456789ab")
+        reference = ray.remote(train).remote(run, "first", Share(1, 0, "tensorflow"), other)
+        outcome = ray.get(reference)
+    assert isinstance(outcome, Unfit)
+    assert outcome.node == ray.nodes()[0]["NodeID"]
+    assert not run.folder.exists()
 
 
 def test_a_changed_module_is_another_version(tmp_path: Path) -> None:
