@@ -92,6 +92,8 @@ def train(run: PlannedRun, attempt: str, share: Share, wanted: Wanted) -> Outcom
         LockedError: another process trains it.
         OSError: its folder cannot be written in.
     """
+    # Ray cancels by an interrupt, which is ignored where it was started in a shell's background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if problem := problem_here(*wanted):
         import ray
 

@@ -48,10 +48,15 @@ RESULTS = {"summary.json", "summary.png", "dashboard.html"}
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Gives the address of a cluster, which processes that are started meanwhile can join."""
+    """Gives the address of a cluster, which processes that are started meanwhile can join.
+
+    It ignores Ctrl-C, as what a shell starts in the background does.
+    """
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with connected("local", cpus=2, object_store=100 << 20):
         import ray
 
+        signal.signal(signal.SIGINT, handler)
         yield ray.get_runtime_context().gcs_address
 
 
