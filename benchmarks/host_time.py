@@ -1,41 +1,35 @@
 """Says what the host does in a turn of the training loop, by the processor time of each part.
 
     KERAS_BACKEND=jax python3 -m benchmarks.host_time
-    KERAS_BACKEND=jax python3 -m benchmarks.host_time --kernels
 
 The loop is the program's own, on Pong, with batches of 64 and an update every 8 steps. Updates are
 joined as on a GPU, and the network is so small that the host is what is seen. The times are those
 of the thread that runs the loop, but for drawing, which has a thread of its own. So neither waiting
 for the device or the emulators nor other work on the machine counts.
-
-With --kernels it counts instead what an update of a batch of 32 starts: the operations of the loop
-over joined updates, as XLA has compiled them for the device, on JAX alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import re
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 
-from agent import Agent, make_agent
-from benchmarks.random_batches import ACTIONS, STATE, random_batch
 from learning.compiled import Calls, JaxCalls
 from learning.networks import NETWORKS
-from replay.device_frames import DeviceFrames
 from settings.config import Config
 from training.run import assemble
 
 if TYPE_CHECKING:
+    from agent import Agent
     from learning.networks import NetworkOptions
 
-WARM_UP = 10  # turns, in which all is compiled
+# Steps before the first that is measured. All is compiled in them: at the first copy to the target
+# network there is a call of another number of updates.
+WARM_UP = 2_500
 # The parts of a turn: the object and the method that are timed. A part is without those within it.
 PARTS = {
     "acting": ("agent", "act"),
@@ -43,6 +37,7 @@ PARTS = {
     "drawing, in its own thread": ("batches", "_draw"),
     "taking batches": ("batches", "take"),
     "learning": ("agent", "learn"),
+    "reading what updates tell": ("learning", "read"),
     "copies to the target network": ("agent", "copy_to_target"),
     "receiving": ("environments", "receive"),
     "appending": ("batches", "append"),
@@ -51,8 +46,6 @@ PARTS = {
     "episodes": (None, "_count_episodes"),
 }
 ASSIGNING, REST = "assigning variables", "the rest, Python's"
-# What XLA's text calls an operation that starts no kernel of its own.
-NO_KERNELS = frozenset({"parameter", "constant", "tuple", "get-tuple-element", "bitcast"})
 
 
 def small_network(
@@ -116,6 +109,7 @@ def turn_of(envs: int, on_device: bool, turns: int, clock: Clock) -> tuple[dict[
         envs=envs,
         memory_size=20_000,
         memory_on_device=on_device,
+        target_update_period=2_000,
         pretrain_transitions=3_000,
         epsilon_start=0.1,
         epsilon_end=0.1,
@@ -128,8 +122,8 @@ def turn_of(envs: int, on_device: bool, turns: int, clock: Clock) -> tuple[dict[
     for part, (name, method) in PARTS.items():
         clock.around(trainer if name is None else getattr(trainer, name), method, part)
     loop = trainer.train()
-    for _ in itertools.islice(loop, WARM_UP):
-        pass
+    while trainer.step < WARM_UP:
+        next(loop)
     clock.seconds.clear()
     started, process_started = time.thread_time(), time.process_time()
     for _ in itertools.islice(loop, turns):
@@ -159,38 +153,12 @@ def print_turns(counts: list[int], turns: int) -> None:
     print(f"| the whole process | {' | '.join(f'{process:.2f}' for _, process in found)} |")
 
 
-def kernels(network: str) -> int:
-    """Returns how many kernels an update starts, with frames on the device."""
-    frames = DeviceFrames(64, 1, STATE[:2])
-    config = Config(network=network, precision="float32", batch_size=32)
-    agent = make_agent(config, STATE, ACTIONS, np.random.default_rng(0))
-    calls = joined_calls(agent)
-    assert isinstance(calls, JaxCalls)
-    arrays = random_batch(4 * config.batch_size, frames=frames).arrays
-    del arrays["indices"]
-    batches = {name: a.reshape(4, config.batch_size, *a.shape[1:]) for name, a in arrays.items()}
-    trained, others, optimizer, _ = calls.state
-    lowered = calls.compiled_update.lower((trained, others, optimizer), batches, frames.array)
-    text = lowered.compile().as_text()
-    (body,) = re.findall(r"body=%?([\w.-]+)", text)
-    start = re.search(rf"^%?{re.escape(body)} .*\{{$", text, re.MULTILINE)
-    assert start
-    lines = text[start.end() :].partition("\n}")[0].splitlines()
-    found = [re.match(r"\s+(?:ROOT )?%?[\w.-]+ = .*?\s([a-z][\w-]*)\(", line) for line in lines]
-    return sum(1 for operation in found if operation and operation[1] not in NO_KERNELS)
-
-
 def main() -> None:
-    """Prints the table, or the numbers of kernels."""
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envs", nargs="+", type=int, default=[8, 32, 128], metavar="N")
     parser.add_argument("--turns", type=int, default=150, metavar="N", help="measured of each")
-    parser.add_argument("--kernels", action="store_true", help="count them instead")
     options = parser.parse_args()
-    if options.kernels:
-        for network in ("nips", "nature"):
-            print(f"{network}: {kernels(network)} kernels an update")
-        return
     print_turns(options.envs, options.turns)
 
 
