@@ -124,13 +124,12 @@ def test_the_run_of_a_killed_worker_goes_on(address: str, tmp_path: Path) -> Non
     episodes = read_log(folder / "Pong-v4_log.txt").episodes
     assert scored["games"] == len(episodes)
 
-    # The same command does what is missing, which is nothing.
-    groups.write_text("[groups.fits]\n")
-    before = (folder / "output.txt").read_bytes()
-    status, output, errors = ended(start(*words, 4_800))
-    assert (status, errors) == (0, "")
-    assert re.match(r"Pong-v4 fits 1: done, step [34],\d+, score -[\d.]+ \(before\)\n\n", output)
-    assert (folder / "output.txt").read_bytes() == before
+    # The same command would do nothing, and with more steps it would go on.
+    for steps, is_done in (("4800", True), ("4801", False)):
+        words = [*SMALL, "--steps", steps]
+        [again] = plan(["Pong-v4"], {"fits": []}, 1, out, words, 1)
+        assert again.is_done() == is_done
+        assert "--continue" in again.arguments()
 
 
 @needs_ray
