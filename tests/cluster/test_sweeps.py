@@ -43,15 +43,19 @@ from importlib.machinery import PathFinder
 found = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *more: None if name == "ray" else found(name, *more)
 """
+MOST_SECONDS = 600  # of a sweep, on a machine that has much other work
 RESULTS = {"summary.json", "summary.png", "dashboard.html"}
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Gives the address of a cluster, which processes that are started meanwhile can join."""
+    # As of a job in the background of a script; all that Ray starts inherits that.
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with connected("local", cpus=2, object_store=100 << 20):
         import ray
 
+        signal.signal(signal.SIGINT, usual)
         yield ray.get_runtime_context().gcs_address
 
 
@@ -68,7 +72,10 @@ def start(*words: object, **options: Any) -> subprocess.Popen:
 
 def ended(sweep: subprocess.Popen) -> tuple[int, str, str]:
     """Waits for a sweep; returns its status, and what it has printed."""
-    output, errors = sweep.communicate()
+    try:
+        output, errors = sweep.communicate(timeout=MOST_SECONDS)
+    finally:
+        sweep.kill()
     return sweep.returncode, output, errors
 
 
