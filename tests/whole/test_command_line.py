@@ -384,8 +384,10 @@ def test_a_device_without_memory_ends_in_one_line_that_names_what_takes_less(
     flags: list[str], takes_less: str, tmp_path: Path,
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    # More than a processor can address, where the optimiser would make its arrays.
-    monkeypatch.setattr(keras.optimizers.Adam, "build", lambda *_: tf.zeros(10**16, "uint8"))
+    def fail(*_: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "failed to allocate memory")
+
+    monkeypatch.setattr(keras.optimizers.Adam, "build", fail)
     assert main(["-m", "2000", "--envs", "4", "--out", str(tmp_path), *flags]) == 1
     error = capsys.readouterr().err
     device = "the GPU" if has_gpu() else "this machine"
