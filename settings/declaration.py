@@ -19,6 +19,7 @@ GROUPS = (
     "learning",
     "network",
     "exploration",
+    "actors",
     "evaluation",
     "files",
     "watching",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from settings.config import Config
     from storage.checkpoints import Checkpoint
     from training.evaluations import Evaluations
-    from training.trainer import Trainer
+    from training.loop import TrainingLoop
 
 NAME_WIDTH = 18
 GAMES_TO_WATCH = 5
@@ -33,7 +33,7 @@ MOST_AVERAGED = 50  # episodes in a point of a plot
 
 def introduction(
     config: Config,
-    trainer: Trainer,
+    trainer: TrainingLoop,
     origins: Mapping[str, str],
     checkpoint: Checkpoint | None,
     stream: TextIO,
@@ -90,7 +90,7 @@ def _cores(config: Config) -> str:
     )
 
 
-def summary(config: Config, trainer: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
+def summary(config: Config, trainer: TrainingLoop, evaluations: Evaluations, stream: TextIO) -> str:
     """Returns what a run ends with: its results, its files, and what to do next."""
     sections = {
         f"{config.environment}, {'done' if trainer.is_over else 'stopped'}": _results(
@@ -106,7 +106,7 @@ def summary(config: Config, trainer: Trainer, evaluations: Evaluations, stream: 
     return "\n".join(lines)
 
 
-def _results(config: Config, trainer: Trainer, evaluations: Evaluations) -> dict[str, str]:
+def _results(config: Config, trainer: TrainingLoop, evaluations: Evaluations) -> dict[str, str]:
     """Returns the results of a run, by names."""
     rows = {
         "steps": f"{trainer.step:,} of {config.steps:,}",
@@ -151,7 +151,7 @@ def _files(config: Config) -> dict[str, str]:
     return {what: str(path) for what, path in paths.items() if path.exists()}
 
 
-def _commands(config: Config, trainer: Trainer) -> dict[str, str]:
+def _commands(config: Config, trainer: TrainingLoop) -> dict[str, str]:
     """Returns the commands that can follow a run, ready to be pasted, by what they are for."""
     game = ["-env", config.environment]
     best = config.best_weights_path if config.best_weights_path.exists() else config.weights_path
