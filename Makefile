@@ -19,7 +19,7 @@ test: $(VENV)/test-ready
 lint: $(VENV)/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy *.py system settings storage atari replay learning playing training plotting benchmarks docs
+	$(BIN)/mypy *.py system settings storage atari replay learning playing training cluster plotting benchmarks docs
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,6 +30,6 @@ $(VENV)/run-ready: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/test-ready: requirements-dev.txt requirements.txt | $(BIN)/python
+$(VENV)/test-ready: requirements-dev.txt requirements-ray.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@

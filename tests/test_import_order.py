@@ -24,7 +24,9 @@ ROOMS = {
     "playing": "agent preprocessing atari settings storage system",
     "training": "playing agent replay_memory learning preprocessing replay atari settings storage "
     "system",
-    "dqn_atari": "training playing settings atari storage system",
+    "cluster": "training playing agent replay_memory learning plotting preprocessing replay atari "
+    "settings storage system",
+    "dqn_atari": "cluster training playing settings atari storage system",
 }
 FRONT_DOORS = {"agent", "dqn_atari", "preprocessing", "replay_memory", "reward_visualizer"}
 
