@@ -178,6 +178,10 @@ def _run(
         return answered(PROGRAM, play(config))
     if config.evaluate:
         return answered(PROGRAM, evaluate(config))
+    if config.actors:
+        from cluster.run import train_with_actors
+
+        return train_with_actors(config, changed, origins, checkpoint)
     return train(config, changed, origins, checkpoint)
 
 

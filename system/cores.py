@@ -32,10 +32,15 @@ VARIABLES = (
 )
 
 
+# How many cores this process may use at most, where what has started it says so.
+GRANTED = "DQN_ATARI_CORES"
+
+
 def usable_cores(root: Path = Path("/")) -> int:
     """Returns how many cores this process can use at once, at least 1.
 
-    They are those that it may run on, or fewer, if a container may use less of their time.
+    They are those that it may run on, or fewer, if a container may use less of their time, or if it
+    was started to share the machine with others.
 
     Args:
         root: the folder with `proc` and `sys`.
@@ -44,7 +49,9 @@ def usable_cores(root: Path = Path("/")) -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # on macOS and Windows
         cores = os.cpu_count() or 1
-    return min([cores, *_quotas(root)])
+    granted = os.environ.get(GRANTED, "")
+    given = [int(granted)] if granted.isdecimal() and int(granted) else []
+    return min([cores, *given, *_quotas(root)])
 
 
 def chosen_environments(cores: int) -> int:

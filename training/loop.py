@@ -34,7 +34,7 @@ class TrainingLoop(ABC):
         learning: what makes the updates and copies that are due.
         epsilon: at this step.
         is_playing: whether there are games to go on with.
-        notes: lines for the start of a run.
+        notes: lines for the start of a run, where others than this process play.
         lost: what a checkpoint could not bring back, and why.
     """
 

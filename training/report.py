@@ -54,7 +54,7 @@ def introduction(
     on_device = f", and {mebibytes(frames.nbytes)} of frames on the device" if frames else ""
     lines = [
         f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}",
-        _cores(config),
+        *(trainer.notes or [_cores(config)]),
         f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
         f"at most {mebibytes(memory.max_nbytes)}{on_device}",
     ]
@@ -63,7 +63,7 @@ def introduction(
             "checkpoints leave out the replay memory: a run that goes on from one gathers "
             f"{trainer.pretrain_steps:,} transitions anew, and takes another course than this one"
         )
-    if view := LiveView.instructions():
+    if not config.actors and (view := LiveView.instructions()):
         lines.append(view)
     if trainer.step:
         lines.append(
@@ -117,6 +117,8 @@ def _results(config: Config, trainer: TrainingLoop, evaluations: Evaluations) ->
         games = len(trainer.episodes.scores)
         last = "the last game" if games == 1 else f"the last {games:,} games"
         rows["mean score"] = f"{np.mean(trainer.episodes.scores):,.1f} in {last}"
+    if lost := trainer.episodes.games_lost:
+        rows["games lost"] = f"{lost:,}, with actors that died"
     published = published_scores(config.environment)
     if best := evaluations.best:
         rows["best evaluation"] = f"{best.mean:,.1f} at step {best.step:,}"
