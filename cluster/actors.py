@@ -20,7 +20,7 @@ from ray.exceptions import RayError, RayTaskError
 from cluster.actor import Actor
 from cluster.chunks import Shape, Turn, turns_of
 from cluster.connection import ClusterError
-from cluster.version import code_version
+from cluster.version import check_version
 from storage.state import State, prefixed, under
 from system.console import counted, warn
 from system.cores import GRANTED, VARIABLES
@@ -83,7 +83,6 @@ class Actors:
         self._frames = (config.envs, *frame_shape)
         self._in_step = config.actors_in_step
         self.turns = 1 if self._in_step else max(1, CHUNK_STEPS // config.envs)
-        self._version = code_version()
         self._class = ray.remote(Actor).options(
             num_cpus=1,
             max_restarts=0,
@@ -224,11 +223,7 @@ class Actors:
             return []
         if not request.turns:
             version, place.where = answer
-            if version != self._version:
-                raise ClusterError(
-                    f"actor {place.number} ({place.where}) has another version of the program: "
-                    "bring all machines to the same"
-                )
+            check_version(version, f"actor {place.number} ({place.where})")
             return []
         if request.phase != self._phase:
             return []

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from agent import make_agent
-from cluster.connection import LOCAL, check_room, connected
+from cluster.connection import LOCAL, ClusterError, check_room, connected
 from preprocessing import make_environments, state_shape
 from training.prefetching import make_prefetcher
 from training.run import random_generators, train
@@ -28,11 +28,16 @@ def train_with_actors(
     """Trains with actors on Ray; see `training.run.train`.
 
     Raises:
-        ClusterError: there is no Ray, or no cluster, or it has no room for the actors.
+        ClusterError: there is no Ray, or no cluster, it has no room for the actors, or it fails.
     """
     with connected(config.ray or LOCAL):
+        from ray.exceptions import RayError
+
         check_room(config.actors, cpus=1, what=f"--actors {config.actors}")
-        return train(config, changed, origins, checkpoint, make_trainer)
+        try:
+            return train(config, changed, origins, checkpoint, make_trainer)
+        except RayError as error:
+            raise ClusterError(f"Ray has failed: {' '.join(str(error).split())}") from error
 
 
 def make_trainer(config: Config) -> ActorTrainer:
