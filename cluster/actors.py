@@ -23,7 +23,7 @@ from cluster.connection import ClusterError
 from cluster.version import check_version
 from storage.state import State, prefixed, under
 from system.console import counted, warn
-from system.cores import GRANTED, VARIABLES
+from system.cores import GIVEN, VARIABLES
 from system.root import ROOT
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def _variables(cores: int | None) -> dict[str, str]:
     names = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", *VARIABLES)
     ours = {name: os.environ[name] for name in names if name in os.environ}
     if cores:
-        ours |= dict.fromkeys((*VARIABLES, GRANTED), str(cores))
+        ours |= dict.fromkeys((*VARIABLES, GIVEN), str(cores))
     # Not on a GPU, which is the learner's.
     return {
         **ours,

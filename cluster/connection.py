@@ -36,8 +36,10 @@ SECONDS_TO_ANSWER = 5  # of each of three attempts, so that 15 s are enough to s
 OBJECT_STORE_BYTES = 200 << 20  # of a cluster of our own; what goes through it is small
 LOOPBACK = "127.0.0.1"
 
-# What Ray reads as it is loaded and started.
+# What Ray reads as it is loaded and started. It prints what befalls workers, which is ours to say.
 QUIET = {
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+    "RAY_SCHEDULER_EVENTS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -231,7 +233,16 @@ def check_room(count: int, cpus: float, gpus: float = 0, what: str = "") -> None
         there = f"{counted(cores, 'core')} and {counted(gpu_count, 'GPU')}"
         if len(nodes) > 1:
             there += f" on {len(nodes)} machines, at most {counted(most, 'core')} on one"
-        raise ClusterError(f"{what}: the cluster has room for {room}: it has {there}")
+        raise ClusterError(f"{what}: the cluster has room for {room or 'none'}: it has {there}")
+
+
+def most_cores() -> int:
+    """Returns the cores of the cluster's largest machine, at least 1."""
+    import ray
+
+    return max(
+        [1, *(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])]
+    )
 
 
 def _times(node: Mapping[str, float], name: str, amount: float) -> int:

@@ -1,4 +1,4 @@
-"""Which version of the program this is, so that no two work on one run."""
+"""The version of the program on this machine: a hash of its source."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import hashlib
 from cluster.connection import ClusterError
 from system.root import ROOT
 
-NOT_OF_THE_PROGRAM = ("benchmarks", "docs", "tests")
-
 
 def code_version() -> str:
-    """Returns a hash of the program's code as it lies here, 12 digits."""
+    """Returns a hash of all modules that a run can load, and of where in the program they lie."""
+    rooms = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "benchmarks"]
     digest = hashlib.sha256()
-    for path in sorted([*ROOT.glob("*.py"), *ROOT.glob("*/*.py")]):
-        if path.parent.name not in NOT_OF_THE_PROGRAM:
-            digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes())
+    for path in sorted(file for folder in (ROOT, *rooms) for file in folder.glob("*.py")):
+        digest.update(f"{path.relative_to(ROOT)}\n".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -31,16 +31,14 @@ VARIABLES = (
     "OPENCV_FOR_THREADS_NUM",
 )
 
-
-# How many cores this process may use at most, where what has started it says so.
-GRANTED = "DQN_ATARI_CORES"
+GIVEN = "DQN_ATARI_CORES"  # an environment variable: cores for a run of a sweep, or for an actor
 
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Returns how many cores this process can use at once, at least 1.
 
-    They are those that it may run on, or fewer, if a container may use less of their time, or if it
-    was started to share the machine with others.
+    They are those that it may run on, or fewer, if a container may use less of their time, or if
+    what started it has given it fewer.
 
     Args:
         root: the folder with `proc` and `sys`.
@@ -49,9 +47,8 @@ def usable_cores(root: Path = Path("/")) -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # on macOS and Windows
         cores = os.cpu_count() or 1
-    granted = os.environ.get(GRANTED, "")
-    given = [int(granted)] if granted.isdecimal() and int(granted) else []
-    return min([cores, *given, *_quotas(root)])
+    given = os.environ.get(GIVEN, "")
+    return min([cores, *_quotas(root), *([max(1, int(given))] if given.isdecimal() else [])])
 
 
 def chosen_environments(cores: int) -> int:

@@ -27,8 +27,9 @@ ROOMS = {
     "cluster": "training playing agent replay_memory learning plotting preprocessing replay atari "
     "settings storage system",
     "dqn_atari": "cluster training playing settings atari storage system",
+    "sweep": "dqn_atari cluster plotting atari storage system",
 }
-FRONT_DOORS = {"agent", "dqn_atari", "preprocessing", "replay_memory", "reward_visualizer"}
+FRONT_DOORS = {"agent", "dqn_atari", "preprocessing", "replay_memory", "reward_visualizer", "sweep"}
 
 
 def imports(path: Path) -> Iterator[str]:
