@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from cluster.actor import Actor
-from cluster.chunks import Shape, Turn, turns_of
+from cluster.chunks import CHUNK_STEPS, CREDITS, Shape, Turn, turns_of
 from cluster.connection import ClusterError
 from cluster.version import check_version
 from storage.state import State, prefixed, under
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from settings.config import Config
 
-CREDITS = 2  # chunks that an actor is asked for ahead
-CHUNK_STEPS = 256  # of all environments of an actor, about
 MOST_DEATHS = 3  # of actors of one number, one after the other, that have sent nothing
 
 

@@ -14,6 +14,9 @@ from system.errors import OneLineError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+CREDITS = 2  # chunks that an actor is asked for ahead
+CHUNK_STEPS = 256  # of all environments of an actor, about
+
 
 class ChunkError(OneLineError):
     """What has arrived is no chunk, or not the one that was asked for, said in one line."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
 
-from cluster.actors import CREDITS, Actors, epsilons
+from cluster.actors import Actors, epsilons
+from cluster.chunks import CREDITS
 from cluster.connection import ClusterError
 from system.console import counted
 from training.loop import TrainingLoop

@@ -376,7 +376,7 @@ class Config(RunPaths):
         "the one that answers at an address such as 10.0.0.1:6379 (default: local)",
     )  # fmt: skip
     weights_every: int = setting(
-        20, "--weights-every", group="actors", unit="updates", low=1, high=10**9,
+        50, "--weights-every", group="actors", unit="updates", low=1, high=10**9,
         about="updates between two sets of weights that actors get, at least",
     )  # fmt: skip
     actors_in_step: bool = setting(
