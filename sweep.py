@@ -16,6 +16,7 @@ if __name__ == "__main__":  # before any library is loaded
     begin()
 
 import argparse
+import os
 import sys
 from contextlib import suppress
 from itertools import product
@@ -148,18 +149,20 @@ def sweep(options: argparse.Namespace, words: Sequence[str]) -> int:
     runs = plan(games, groups, options.seeds, out, words, options.cores or CORES)
     check_folder(out, "--out")
     use_for_temporary_files(out)
-    # What loads Ray is loaded after all that can be wrong without it.
-    from cluster.fitness import check_fitness
+    # What needs Ray is loaded after all that can be wrong without it.
+    from cluster.fitness import check_fitness, marked
+    from cluster.run_task import Share
     from cluster.scheduling import Sweep
     from cluster.sweep_table import FAILED, Row, SweepTable
 
     rows = [Row(run) for run in runs]
-    with StopSignals() as stop, connected(options.ray):
+    with StopSignals() as stop, connected(options.ray), marked(out) as wanted:
         cores = options.cores or min(CORES, most_cores())
         check_room(1, cores, options.gpus, f"--cores {cores}, --gpus {options.gpus:g}")
+        share = Share(cores, options.gpus, os.environ["KERAS_BACKEND"])
         fit: set[str] = set()
-        check_fitness(out, fit)
-        Sweep(rows, out, cores, options.gpus, fit).to_its_end(SweepTable(rows, sys.stdout), stop)
+        check_fitness(wanted, fit)
+        Sweep(rows, share, wanted, fit, SweepTable(rows, sys.stdout)).to_its_end(stop)
     if stop.received is not None:
         print("stopped: the same command goes on")
         return 128 + stop.received

@@ -6,7 +6,8 @@
     with connected("10.0.0.1:6379"):     # one that `ray start` has started
         ...
 
-Ray is imported here when it is asked for and not before, as most users have none.
+Ray is imported here when it is asked for and not before: most users have none, and it reads the
+environment as it is loaded.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ import socket
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from system.console import counted
 from system.cores import usable_cores
@@ -35,6 +39,7 @@ INSTALL = "pip install -r requirements-ray.txt"
 SECONDS_TO_ANSWER = 5  # of each of three attempts, so that 15 s are enough to say that nobody does
 OBJECT_STORE_BYTES = 200 << 20  # of a cluster of our own; what goes through it is small
 LOOPBACK = "127.0.0.1"
+TRIES = 3  # to start a cluster of our own
 
 # What Ray reads as it is loaded and started. It prints what befalls workers, which is ours to say.
 QUIET = {
@@ -89,12 +94,9 @@ def connected(
 @contextmanager
 def _started(cpus: int, object_store: int) -> Iterator[None]:
     """Starts a cluster of this machine alone, which ends with this process at the latest."""
-    # Other users of this machine reach loopback too: who has no token is not served. In the
-    # environment it leaves no file behind.
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
-        _variables({**QUIET, **ON_LOOPBACK, **token}),
+        _variables({**QUIET, **ON_LOOPBACK, **_token()}),
     ):
         options = {
             "num_cpus": cpus,
@@ -103,14 +105,36 @@ def _started(cpus: int, object_store: int) -> Iterator[None]:
             "_node_ip_address": LOOPBACK,
             "_temp_dir": folder,
         }
-        with _initialized(LOCAL, options, "Ray cannot be started on this machine"):
-            import ray
+        try:
+            with _initialized(LOCAL, options, "Ray cannot be started on this machine"):
+                import ray
 
-            [node] = ray.nodes()
-            # As where another part of this process had loaded Ray before.
-            if node["NodeManagerAddress"] != LOOPBACK:
-                raise ClusterError(f"Ray listens on {node['NodeManagerAddress']}, not on loopback")
-            yield
+                [node] = ray.nodes()
+                # As where another part of this process had loaded Ray before.
+                if node["NodeManagerAddress"] != LOOPBACK:
+                    raise ClusterError(
+                        f"Ray listens on {node['NodeManagerAddress']}, not on loopback"
+                    )
+                yield
+        finally:
+            _end_those_of(folder)
+
+
+def _end_those_of(folder: str) -> None:
+    """Ends what a start that has failed leaves behind: processes of ours that name its folder."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(folder in word for word in child.cmdline()):
+                child.kill()
+
+
+@cache
+def _token() -> dict[str, str]:
+    """Returns what lets processes that this one starts be served; Ray reads it once.
+
+    Other users of this machine reach loopback too. In the environment a token leaves no file.
+    """
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager
@@ -149,10 +173,8 @@ def _initialized(address: str, options: Mapping[str, Any], problem: str) -> Iter
     import ray
 
     try:
-        with _without_stderr():
-            ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
+        _init(address, options)
     except Exception as error:
-        ray.shutdown()
         raise ClusterError(f"{problem}: {_reason(error)}") from error
     finally:
         # Ray puts its own in place, which ends the process at once.
@@ -164,6 +186,21 @@ def _initialized(address: str, options: Mapping[str, Any], problem: str) -> Iter
         yield
     finally:
         ray.shutdown()
+
+
+def _init(address: str, options: Mapping[str, Any]) -> None:
+    """Calls `ray.init`, again where the machine was too busy for the 30 s that it waits."""
+    import ray
+
+    for tries_left in reversed(range(TRIES)):
+        try:
+            with _without_stderr():
+                ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if not tries_left or "timed out during startup" not in str(error):
+                raise
 
 
 @contextmanager
@@ -182,19 +219,30 @@ def _without_stderr() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """Returns in one line why Ray could not be started or joined."""
-    errors = [error, *filter(None, (error.__cause__, error.__context__))]
-    text = "\n".join(map(str, errors))
+    text = "\n".join(map(str, _chain(error)))
     if "Version mismatch" in text:
         theirs, ours = re.findall(r"Ray: (\S+)\s+Python: (\S+)", text)[:2]
         return (
             f"it has Ray {theirs[0]} on Python {theirs[1]}, and here are Ray {ours[0]} on Python "
             f"{ours[1]}: all machines need the same"
         )
+    if "uthentication" in text or "AuthToken" in text:
+        return (
+            "it asks for a token: set RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from its "
+            "head, or set RAY_AUTH_TOKEN"
+        )
     if "No node info found" in text or "Can't find" in text:
         return "this machine is no node of it: run `ray start --address=HOST:PORT` here first"
     if "Failed to connect" in text or "not find any running" in text:
         return "nobody answers: start a cluster with `ray start --head`, or give --ray local"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and those that it came of."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager

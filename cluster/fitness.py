@@ -11,7 +11,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.connection import ClusterError
 from cluster.version import code_version
@@ -23,24 +23,36 @@ if TYPE_CHECKING:
 SECONDS_TO_LOOK = 60.0  # on all machines; a machine that dies meanwhile answers nothing
 
 
+class Wanted(NamedTuple):
+    """What a machine has to have.
+
+    Attributes:
+        root: the program's folder on the machine that sweeps.
+        version: of the program there.
+        folder: that of the sweep.
+        mark: the name of a file in it, and what is written there.
+    """
+
+    root: str
+    version: str
+    folder: str
+    mark: tuple[str, str]
+
+
 @contextmanager
-def marked(folder: Path) -> Iterator[str]:
-    """Marks a folder while the body runs; yields what is written there, by which it is known."""
+def marked(folder: Path) -> Iterator[Wanted]:
+    """Marks a folder while the body runs; yields what machines have to have, this mark with it."""
     with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".sweep-", suffix=".mark") as file:
         text = secrets.token_hex(8)
         file.write(text)
         file.flush()
-        yield f"{Path(file.name).name} {text}"
+        yield Wanted(str(ROOT), code_version(), str(folder), (Path(file.name).name, text))
 
 
-def problem_here(root: str, version: str, folder: str, mark: str) -> str | None:
+def problem_here(root: str, version: str, folder: str, mark: tuple[str, str]) -> str | None:
     """Returns why the machine that this runs on is not fit, in one line; None where it is.
 
-    Args:
-        root: the program's folder on the machine that sweeps.
-        version: of the program there.
-        folder: that of the sweep.
-        mark: what `marked` has yielded.
+    The arguments are those of `Wanted`.
     """
     # Sent to the machine as it is: the program may not be there.
     import sys
@@ -54,7 +66,7 @@ def problem_here(root: str, version: str, folder: str, mark: str) -> str | None:
 
     if code_version() != version:
         return f"it has another version of the program in {root}: copy this one there"
-    name, _, text = mark.partition(" ")
+    name, text = mark
     try:
         is_seen = Path(folder, name).read_text() == text
     except OSError:
@@ -68,49 +80,45 @@ def problem_here(root: str, version: str, folder: str, mark: str) -> str | None:
         return f"it cannot write in {folder} ({error.strerror})"
 
 
-def unfit_machines(folder: Path, known: set[str]) -> dict[str, str]:
+def unfit_machines(wanted: Wanted, known: set[str]) -> dict[str, str]:
     """Returns why machines of the cluster are not fit, by their nodes' ids.
 
     Args:
-        folder: that of the sweep.
+        wanted: what they have to have.
         known: ids of nodes that need not be looked at; those that are looked at are added.
     """
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-    new = nodes.keys() - known
-    if not new:
-        return {}
+    names = {n["NodeID"]: n["NodeManagerHostname"] for n in ray.nodes() if n["Alive"]}
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     look = ray.remote(num_cpus=0, max_retries=0)(problem_here)
-    with marked(folder) as mark:
-        asked = {
-            look.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote(str(ROOT), code_version(), str(folder), mark): node
-            for node in new
-        }
-        answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=SECONDS_TO_LOOK)
-        problems = {}
-        for reference in answered:
-            node = asked[reference]
-            try:
-                problem = ray.get(reference)
-            except ray.exceptions.RayError as error:
-                problem = f"it answers nothing ({type(error).__name__})"
-            known.add(node)
-            if problem:
-                problems[node] = f"machine {nodes[node]['NodeManagerHostname']}: {problem}"
-        return problems
+    asked = {}
+    for node in names.keys() - known:
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        asked[look.options(scheduling_strategy=there).remote(*wanted)] = node
+    if not asked:
+        return {}
+    answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=SECONDS_TO_LOOK)
+    problems = {}
+    for reference in answered:
+        node = asked[reference]
+        known.add(node)
+        try:
+            problem = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            problem = f"it answers nothing ({type(error).__name__})"
+        if problem:
+            problems[node] = f"machine {names[node]}: {problem}"
+    return problems
 
 
-def check_fitness(folder: Path, known: set[str]) -> None:
+def check_fitness(wanted: Wanted, known: set[str]) -> None:
     """Checks all machines of the cluster; see `unfit_machines`.
 
     Raises:
         ClusterError: one of them is not fit, as it says of the first.
     """
-    for problem in unfit_machines(folder, known).values():
+    for problem in unfit_machines(wanted, known).values():
         raise ClusterError(problem)

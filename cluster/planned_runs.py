@@ -24,6 +24,18 @@ def run_folder(out: Path, game: str, group: str, seed: int) -> Path:
     return out / game.replace("/", "-") / group / str(seed)
 
 
+@dataclass(frozen=True, order=True)
+class Saved:
+    """How far a checkpoint is: the more, the further. It counts transitions, steps and games."""
+
+    gathered: int
+    step: int
+    games: int
+
+
+NOWHERE = Saved(0, 0, 0)
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """One game with one group of settings and one seed.
@@ -81,7 +93,7 @@ class PlannedRun:
         except CheckpointError:
             checkpoint = None
         if not checkpoint:
-            return Saved(0, 0, 0)
+            return NOWHERE
         training = checkpoint.attributes["training"]
         return Saved(training.get("gathered", 0), training["step"], training["episode"])
 
@@ -94,15 +106,6 @@ class PlannedRun:
     def progress(self) -> Progress | None:
         """Returns how far its log says that it is, None where no game has ended."""
         return Progress.of(last_episodes(self.config.log_path), self.config)
-
-
-@dataclass(frozen=True, order=True)
-class Saved:
-    """How far a checkpoint is: the more, the further. It counts transitions, steps and games."""
-
-    gathered: int
-    step: int
-    games: int
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cluster import ends_with_parent
+from cluster.fitness import Wanted, problem_here
 from cluster.planned_runs import NOTE, OUTPUT, PlannedRun
 from storage.files import LockedError, locked, replacing
 from system.console import PROGRAM
@@ -50,25 +51,57 @@ class Outcome:
     machine: str
 
 
-def train(run: PlannedRun, attempt: str, cores: int, gpus: float) -> Outcome:
+@dataclass(frozen=True)
+class Unfit:
+    """A machine that a run has come to, and that is not fit for it.
+
+    Attributes:
+        node: its id.
+        problem: why, in one line.
+    """
+
+    node: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each run of a sweep is given.
+
+    Attributes:
+        cores: that it may use.
+        gpus: that it has, as Ray chooses them; 0 for the processor alone.
+        backend: of Keras.
+    """
+
+    cores: int
+    gpus: float
+    backend: str
+
+
+def train(run: PlannedRun, attempt: str, share: Share, wanted: Wanted) -> Outcome | Unfit:
     """Trains a run to its end, on a worker. Cancelled by Ray, it stops the run in order.
 
     Args:
         run: what is trained, from its newest checkpoint if it has one.
         attempt: a text that no other attempt has, for the run's note.
-        cores: that it may use.
-        gpus: that it has, as Ray has chosen them; 0 for the processor alone.
+        share: what it is given.
+        wanted: what the machine has to have, as it may have joined since all were looked at.
 
     Raises:
         LockedError: another process trains it.
         OSError: its folder cannot be written in.
     """
+    if problem := problem_here(*wanted):
+        import ray
+
+        return Unfit(ray.get_runtime_context().get_node_id(), problem)
     run.folder.mkdir(parents=True, exist_ok=True)
     _wait_until_free(run)
     machine = socket.gethostname()
     _write_note(run, attempt, machine)
     command = [sys.executable, ends_with_parent.__file__, str(os.getpid()), sys.executable]
-    command += [str(ROOT / PROGRAM), *run.arguments(), *([] if gpus else ["--cpu"])]
+    command += [str(ROOT / PROGRAM), *run.arguments(), *([] if share.gpus else ["--cpu"])]
     with (run.folder / OUTPUT).open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -76,7 +109,7 @@ def train(run: PlannedRun, attempt: str, cores: int, gpus: float) -> Outcome:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(cores, gpus),
+            env=_environment(share),
             process_group=0,  # a terminal's Ctrl-C is for the sweep, which passes it on once
         )
     return Outcome(_status_of(process), _last_line(run.folder / OUTPUT), machine)
@@ -127,14 +160,14 @@ def read_note(run: PlannedRun) -> dict[str, str]:
     return {}
 
 
-def _environment(cores: int, gpus: float) -> dict[str, str]:
+def _environment(share: Share) -> dict[str, str]:
     """Returns the variables of a run: those of the worker without Ray's, and its share."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    if 0 < gpus < 1:
+    if 0 < share.gpus < 1:
         # By default each takes nearly all of the GPU's memory.
-        ours["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpus:.3f}"
+        ours["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * share.gpus:.3f}"
         ours["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-    return {**ours, GIVEN: str(cores)}
+    return {**ours, GIVEN: str(share.cores), "KERAS_BACKEND": share.backend}
 
 
 def _last_line(path: Path) -> str:

@@ -12,15 +12,14 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cluster.fitness import unfit_machines
-from cluster.planned_runs import Saved
+from cluster.fitness import Wanted, unfit_machines
+from cluster.planned_runs import NOWHERE, Saved
 from cluster.run_task import STOPPED as STOPPED_STATUSES
-from cluster.run_task import Outcome, read_note, train
+from cluster.run_task import Outcome, Share, Unfit, read_note, train
 from cluster.sweep_table import DONE, FAILED, RUNNING, STOPPED, WAITING, Row, SweepTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from system.signals import StopSignals
 
@@ -36,38 +35,62 @@ class Attempts:
     """What has been tried of a run.
 
     Attributes:
-        row: the run in the table.
         name: of the newest attempt.
         start: how far the run was when that began.
         failures: attempts that have failed by themselves.
         losses: attempts that have lost their worker, in a row, without getting further.
     """
 
-    row: Row
-    name: str
-    start: Saved
+    name: str = ""
+    start: Saved = NOWHERE
     failures: int = 0
     losses: int = 0
+
+    def begin(self, start: Saved) -> None:
+        """Notes that another one begins, and how far the run is."""
+        self.name, self.start = secrets.token_hex(8), start
+
+    def is_worth_another(self, status: int | None, saved: Saved) -> bool:
+        """Notes that one has ended without success; returns whether to try again.
+
+        Args:
+            status: the exit status of the run; None where its worker is lost.
+            saved: how far the run is now.
+        """
+        got_further = saved > self.start
+        if status is None or status in STOPPED_STATUSES:  # by somebody else than the sweep
+            self.losses = 0 if got_further else self.losses + 1
+            return self.losses < MOST_FAILURES
+        self.failures += 1
+        return status != USAGE and got_further and self.failures < MOST_FAILURES
 
 
 class Sweep:
     """Runs that Ray trains. Ray has to be connected."""
 
-    def __init__(self, rows: Sequence[Row], folder: Path, cores: int, gpus: float, fit: set[str]):
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        share: Share,
+        wanted: Wanted,
+        fit: set[str],
+        table: SweepTable,
+    ):
         """Takes what is needed; nothing happens yet.
 
         Args:
             rows: the runs.
-            folder: that of the sweep.
-            cores: that each run is given.
-            gpus: likewise.
-            fit: ids of the nodes that are known to be fit; those that join later are looked at.
+            share: what each of them is given.
+            wanted: what machines have to have.
+            fit: ids of the nodes that have it; those that join later are looked at.
+            table: shows the rows.
         """
-        self._rows, self._folder, self._cores, self._gpus = rows, folder, cores, gpus
+        self._rows, self._share, self._wanted, self._table = rows, share, wanted, table
         self._known, self._unfit = fit, set[str]()
-        self._going: dict[Any, Attempts] = {}
+        self._attempts = {row.run.name: Attempts() for row in rows}
+        self._going: dict[Any, Row] = {}
 
-    def to_its_end(self, table: SweepTable, stop: StopSignals) -> None:
+    def to_its_end(self, stop: StopSignals) -> None:
         """Trains all runs that are not done, until the last has ended or a signal asks to stop.
 
         Asked to stop, it waits until each run has written its checkpoint.
@@ -79,12 +102,12 @@ class Sweep:
             if row.run.is_done():
                 row.state, row.reason = DONE, "before"
             else:
-                self._start(Attempts(row, "", Saved(0, 0, 0)))
+                self._start(row)
         looks, is_told = 0, False
         while self._going:
             if stop.received is not None and not is_told:
                 is_told = True
-                table.say("stopping: each run writes its checkpoint")
+                self._table.say("stopping: each run writes its checkpoint")
                 for reference in self._going:
                     ray.cancel(reference, recursive=False)
             ended, _ = ray.wait([*self._going], timeout=SECONDS_BETWEEN_LOOKS)
@@ -92,66 +115,65 @@ class Sweep:
                 self._end(self._going.pop(reference), reference, is_told)
             if ended or looks % LOOKS_BETWEEN_TABLES == 0:
                 self._look()
-                table.show()
+                self._table.show()
             if not is_told:
-                self._warn_of_unfit_machines(table)
+                self._look_at_new_machines()
             looks += 1
-        table.show()
+        self._table.show()
 
-    def _start(self, attempts: Attempts) -> None:
+    def _start(self, row: Row) -> None:
         """Gives a run to Ray, which waits until a machine has room for it."""
         import ray
 
-        attempts.name, attempts.start = secrets.token_hex(8), attempts.row.run.saved()
-        attempts.row.state = WAITING
-        options: dict[str, Any] = {"num_cpus": self._cores, "num_gpus": self._gpus}
+        row.state, attempts = WAITING, self._attempts[row.run.name]
+        attempts.begin(row.run.saved())
+        share = self._share
+        options: dict[str, Any] = {"num_cpus": share.cores, "num_gpus": share.gpus}
         if self._unfit:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(self._unfit)})"}
         task = ray.remote(max_retries=0, **options)(train)
-        reference = task.remote(attempts.row.run, attempts.name, self._cores, self._gpus)
-        self._going[reference] = attempts
+        self._going[task.remote(row.run, attempts.name, share, self._wanted)] = row
 
-    def _end(self, attempts: Attempts, reference: Any, is_told: bool) -> None:
+    def _end(self, row: Row, reference: Any, is_told: bool) -> None:
         """Notes how an attempt has ended, and starts the next one where that is of use."""
-        row = attempts.row
         outcome = _outcome(reference)
-        row.where, row.progress = "", row.run.progress()
+        row.where, row.progress, row.reason = "", row.run.progress(), ""
         if isinstance(outcome, Outcome) and outcome.status == 0:
-            row.state, row.reason = DONE, ""
+            row.state = DONE
             return
         if is_told:
-            row.state, row.reason = STOPPED, ""
+            row.state = STOPPED
             return
-        got_further = row.run.saved() > attempts.start
-        if isinstance(outcome, Outcome) and outcome.status not in STOPPED_STATUSES:
+        if isinstance(outcome, Unfit):
+            self._unfit.add(outcome.node)
+            self._start(row)
+            return
+        if isinstance(outcome, Outcome):
+            status: int | None = outcome.status
             row.reason = f"{outcome.last_line} (status {outcome.status}, {outcome.machine})"
-            attempts.failures += 1
-            is_tried = outcome.status != USAGE and got_further and attempts.failures < MOST_FAILURES
         else:
-            row.reason = outcome if isinstance(outcome, str) else MACHINE_LOST
-            attempts.losses = 0 if got_further else attempts.losses + 1
-            is_tried = attempts.losses < MOST_FAILURES
-        if is_tried:
-            self._start(attempts)
+            status, row.reason = None, outcome
+        if self._attempts[row.run.name].is_worth_another(status, row.run.saved()):
+            self._start(row)
         else:
             row.state = FAILED
 
     def _look(self) -> None:
         """Looks at the files of the runs that go on."""
-        for attempts in self._going.values():
-            row, note = attempts.row, read_note(attempts.row.run)
-            if note.get("attempt") == attempts.name:
+        for row in self._going.values():
+            note = read_note(row.run)
+            if note.get("attempt") == self._attempts[row.run.name].name:
                 row.state, row.where, row.reason = RUNNING, note["machine"], ""
                 row.progress = row.run.progress()
 
-    def _warn_of_unfit_machines(self, table: SweepTable) -> None:
+    def _look_at_new_machines(self) -> None:
         """Looks at machines that have joined; those that are not fit get no run from now on."""
-        for node, problem in unfit_machines(self._folder, self._known).items():
+        for node, problem in unfit_machines(self._wanted, self._known).items():
             self._unfit.add(node)
-            table.say(f"{problem}; it gets no run")
+            self._table.say(f"{problem}; it gets no run")
 
 
-def _outcome(reference: Any) -> Outcome | str:
+def _outcome(reference: Any) -> Outcome | Unfit | str:
     """Returns how an attempt has ended, or why it has none."""
     import ray
 

@@ -20,7 +20,7 @@ WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed"
 # What is shown first where not all runs have room.
 ORDER = (RUNNING, FAILED, STOPPED, WAITING, DONE)
 HEADING = ("game", "group", "seed", "state", "steps", "score", "left")
-MOST_NAME = 20  # letters of a game, a group or a machine
+MOST_NAME, MOST_MACHINE = 24, 12  # letters of a game or a group, and of a machine
 NOTHING = "–"
 UP, CLEAR = "\x1b[{}A", "\x1b[J"  # of ECMA-48: cursor up, and erase what is below
 
@@ -51,7 +51,7 @@ class Row:
             self.run.game[:MOST_NAME],
             self.run.group[:MOST_NAME],
             str(self.run.seed),
-            f"{self.state} on {self.where[:MOST_NAME]}" if self.state == RUNNING else self.state,
+            f"{self.state} on {self.where[:MOST_MACHINE]}" if self.state == RUNNING else self.state,
             f"{progress.step:,}" if progress else NOTHING,
             NOTHING if progress is None or progress.score is None else f"{progress.score:,.1f}",
             NOTHING if left is None else tqdm.format_interval(left),

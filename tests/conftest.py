@@ -29,6 +29,7 @@ LONG = [
     "test_preprocessing",
     "test_agent",
     "test_saved_environments",
+    "test_sweeps",
     "test_killed",
     "test_outside",
     "test_room",
