@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cluster.connection import check_installed
 from playing.trained_agents import Note, check_has_weights, listing
 from settings import command_line
 from settings.command_line import AUTO, CHOSEN, DEFAULTS
@@ -160,6 +161,8 @@ def _run(
 ) -> int:
     """Does what the settings, made of these arguments, ask for; returns the exit status."""
     check_backend()
+    if config.actors and config.is_training:
+        check_installed()
     use_for_temporary_files(Path(config.out))
     set_tensorflow_variables()
     if config.cpu:

@@ -78,6 +78,8 @@ def machine(number: int) -> Iterator[None]:
         yield
     finally:
         kill(number)
+        # The namespace, and what is in it, stays as long as one of its sockets does.
+        ip(f"link del dqn-v{number}")
         ip(f"netns del dqn-{number}")
 
 

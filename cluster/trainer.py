@@ -71,11 +71,11 @@ class ActorTrainer(TrainingLoop):
         self.actors = actors
         self._weights = Weights(agent, 1 if config.actors_in_step else config.weights_every)
         self._turns: deque[Turn] = deque()  # received, and not yet counted
-        chunks = counted(self.actors.turns, "turn")
+        on_the_way = f"at most {CREDITS} chunks of {counted(actors.turns, 'turn')} of each"
         self.notes.append(
             f"{counted(config.actors, 'actor')} of {counted(config.envs, 'environment')} on Ray, "
-            f"{config.ray or 'local'}; of each, {'one chunk' if config.actors_in_step else CREDITS}"
-            f"{'' if config.actors_in_step else ' chunks'} of {chunks} on the way at most"
+            f"{config.ray or 'local'}, "
+            f"{'one turn at a time' if config.actors_in_step else f'{on_the_way} on the way'}"
         )
 
     def pretrain(self) -> Iterator[int]:
