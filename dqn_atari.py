@@ -103,7 +103,7 @@ def _saved(checkpoint: Checkpoint | None, note: Note | None) -> tuple[dict[str, 
     """Returns the settings that a checkpoint or an agent's note has, and what they come from."""
     if checkpoint:
         # One that was written before there was a setting does what was done then.
-        return {**PLAIN, **renamed(checkpoint.attributes["settings"])}, "checkpoint"
+        return {**PLAIN, "actors": 0, **renamed(checkpoint.attributes["settings"])}, "checkpoint"
     saved = {**PLAIN, **note.settings} if note else {}
     if saved.get("precision") == "bfloat16" != chosen_precision():
         # An agent also plays on machines that cannot compute as the one that trained it.

@@ -10,7 +10,9 @@ actors have played a while:
     none    nothing
     kill    all its processes are killed at once; after 10 s Ray is started there again
     cut     its network is down for 30 s
-    slow    each packet takes 200 ms longer, and 1% of them are lost, to the end
+    slow    each packet takes 200 ms longer, and 1% of them are lost, to the end; this needs a
+            kernel with netem
+    paused  its processes stand still for 4 of each 5 s, six times
 
 A run goes on until all actors have played after that. No step may be counted or remembered twice,
 and the samples for each step must be within 2% of what the settings ask for.
@@ -22,6 +24,7 @@ import argparse
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +37,7 @@ from settings.config import Config
 from system.root import ROOT
 
 HEAD = f"{NETWORK}.1:{PORT}"
-DEAD_SECONDS, CUT_SECONDS, MOST_SECONDS = 10, 30, 420
+DEAD_SECONDS, CUT_SECONDS, PAUSES, MOST_SECONDS = 10, 30, 6, 420
 SMALL: dict[str, Any] = {
     "environment": "Pong-v4",
     "envs": 8,
@@ -116,6 +119,12 @@ def happen(fault: str, number: int, folder: Path) -> None:
     elif fault == "slow":
         words = f"tc qdisc add dev dqn-v{number} root netem delay 200ms loss 1%"
         subprocess.run(words.split(), check=True)
+    elif fault == "paused":
+        for _ in range(PAUSES):
+            kill(number, signal.SIGSTOP)
+            time.sleep(4)
+            kill(number, signal.SIGCONT)
+            time.sleep(1)
 
 
 def trial(actors: int, fault: str, folder: Path) -> str:
@@ -157,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--actors", type=int, nargs="+", default=[2])
-    faults = ["none", "kill", "cut", "slow"]
+    faults = ["none", "kill", "cut", "slow", "paused"]
     parser.add_argument("--faults", nargs="+", choices=faults, default=faults)
     parser.add_argument("--learn", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -15,12 +15,16 @@ from storage.checkpoints import MEMORY_KIND
 from storage.state import State, prefixed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from replay.batch import Batch
     from replay.n_step import Horizon
     from settings.config import Config
+
+
+# From which one batch is drawn: each costs as much as several transitions.
+MOST_PARTS = 8
 
 
 class MemoryParts:
@@ -84,7 +88,8 @@ class MemoryParts:
         """Returns transitions drawn with replacement from all parts; see `ReplayMemory.sample`.
 
         Those of a part lie side by side in a batch. With one part they are those that it would
-        draw itself.
+        draw itself. With more than `MOST_PARTS`, a batch comes from so many at most, which are
+        drawn first; the probability of each transition is the same.
 
         Raises:
             ValueError: no transition can be drawn yet.
@@ -97,12 +102,10 @@ class MemoryParts:
             rows = batch.rows(first, first + batch_size)
             drawn = np.zeros(batch_size)
             end = 0
-            for number, count in enumerate(rng.multinomial(batch_size, masses / masses.sum())):
-                if not count:
-                    continue
-                part, start, end = self.parts[number], end, end + int(count)
+            for number, count in _counts(batch_size, masses, rng):
+                part, start, end = self.parts[number], end, end + count
                 of_part = rows.rows(start, end)
-                of_part.indices[:] = part.draw(int(count), rng)
+                of_part.indices[:] = part.draw(count, rng)
                 drawn[start:end] = part.masses(of_part.indices)
                 part.fill(of_part, horizon)
                 of_part.indices[:] = of_part.indices * len(self.parts) + number
@@ -150,6 +153,28 @@ class MemoryParts:
 
 
 Memory = ReplayMemory | MemoryParts
+
+
+def _counts(
+    batch_size: int, masses: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[int, int]]:
+    """Yields from which parts, by their numbers, to draw how many transitions of a batch.
+
+    Args:
+        batch_size: how many together.
+        masses: [parts] float64, what parts are drawn from in proportion to.
+        rng: draws them.
+    """
+    shares = masses / masses.sum()
+    if len(masses) <= MOST_PARTS:
+        counts = rng.multinomial(batch_size, shares)
+    else:
+        sizes = np.diff(np.arange(MOST_PARTS + 1) * batch_size // MOST_PARTS)
+        chosen = rng.choice(len(masses), MOST_PARTS, p=shares)
+        counts = np.zeros(len(masses), np.int64)
+        np.add.at(counts, chosen, sizes)
+    for number in np.flatnonzero(counts):
+        yield int(number), int(counts[number])
 
 
 def _prefix(number: int) -> str:

@@ -13,7 +13,7 @@ from storage.checkpoints import MEMORY_KIND
 from storage.loans import end_loans
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
-from training.memory_parts import MemoryParts
+from training.memory_parts import MOST_PARTS, MemoryParts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,18 @@ def test_parts_are_drawn_from_in_proportion_to_what_they_hold() -> None:
     memory = parts(60, 20, 0)
     assert len(memory) == 160
     np.testing.assert_allclose(shares(memory), [0.75, 0.25, 0], atol=0.02)
+
+
+def test_a_batch_of_many_parts_comes_from_few_and_all_get_their_share() -> None:
+    steps = [60] + [20] * 11
+    memory, rng = parts(*steps), np.random.default_rng(4)
+    counts = np.zeros(12)
+    for _ in range(400):
+        of_batch = np.bincount(memory.sample(12, rng).indices % 12, minlength=12)
+        assert of_batch.sum() == 12
+        assert np.count_nonzero(of_batch) <= MOST_PARTS
+        counts += of_batch
+    np.testing.assert_allclose(counts / counts.sum(), np.array(steps) / sum(steps), rtol=0.25)
 
 
 def test_parts_are_drawn_from_in_proportion_to_their_priorities() -> None:
