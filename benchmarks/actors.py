@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIZES = (4, 64, 1024)  # numbers of actors
+NETWORK = 125e6  # bytes a second, 1 Gbit/s
 STEPS_OF_A_PART = 400  # appended to each part before transitions are drawn
 
 
@@ -175,41 +176,40 @@ def speed(config: Config, duration: float) -> tuple[float, float]:
 
 
 def model(figures: dict[str, float], draws: dict[int, tuple[float, float]], config: Config) -> None:
-    """Prints what is asked of each part, for 4, 64 and 1,024 actors that nobody holds up.
+    """Prints the steps a second that each part allows: the least is what a run makes.
 
-    A share above 1 of a second means that the part cannot do it: the largest is what all wait for.
+    Parts of the learner share its cores, so where several are near the least it is less.
     """
-    rate = 1e6 / figures["playing a step, with packing, µs"]
-    updates, call = config.updates / config.train_every, figures["a chunk's calls, ms"]
-    taking = figures["the learner takes a step, µs"] / 1e6
-    print("\n| for each second | " + " | ".join(f"{n:,} actors" for n in SIZES) + " |")
-    print("| --- | " + "--- | " * len(SIZES))
+    updates = config.updates / config.train_every  # for each step
+    # Weights go out with a request for a chunk, so no more often than that.
+    steps_of_a_set = max(CHUNK_STEPS, config.weights_every / updates)
     rows: dict[str, list[str]] = {}
     for count in SIZES:
-        steps = count * rate
-        chunks = steps / CHUNK_STEPS
         draw, part_bytes = draws[count]
-        look = figures[f"a look at the calls of {count:,} actors, ms"]
-        # Weights go out with a request, so no more often than chunks come.
-        sets = min(steps * updates / config.weights_every, chunks)
-        row = {
-            "steps that they can play": f"{steps:,.0f}",
-            "learner: updates, s": f"{steps * updates * figures['an update, ms'] / 1e3:.2f}",
-            "learner: drawing, s": f"{steps * updates * draw:.2f}",
-            "learner: receiving and remembering, s": f"{steps * taking:.2f}",
-            "learner: Ray's calls, s": f"{chunks * (call + look) / 1e3:.2f}",
-            "learner: weights, s": f"{sets * figures['the learner puts weights, ms'] / 1e3:.2f}",
-            "network to the learner, MB": f"{steps * figures['sent for a step, bytes'] / 1e6:.1f}",
-            "network from the learner, for each machine, MB": (
-                f"{sets * figures['weights, bytes'] / 1e6:.1f}"
-            ),
-            "chunks in the object store at most, MB": (
-                f"{count * CREDITS * CHUNK_STEPS * figures['sent for a step, bytes'] / 1e6:.1f}"
-            ),
-            "memory: a part that is nearly empty, MB": f"{part_bytes / 1e6:.1f}",
+        calls_ms = (
+            figures["a chunk's calls, ms"] + figures[f"a look at the calls of {count:,} actors, ms"]
+        )
+        allowed = {
+            "actors": count * 1e6 / figures["playing a step, with packing, µs"],
+            "updates": 1e3 / (updates * figures["an update, ms"]),
+            "drawing": 1 / (updates * draw),
+            "receiving": 1e6 / figures["the learner takes a step, µs"],
+            "Ray's calls": 1e3 * CHUNK_STEPS / calls_ms,
+            "weights": 1e3 * steps_of_a_set / figures["the learner puts weights, ms"],
+            "network to the learner": NETWORK / figures["sent for a step, bytes"],
+            "network, weights to a machine": NETWORK * steps_of_a_set / figures["weights, bytes"],
+        }
+        bytes_of_chunks = CREDITS * CHUNK_STEPS * figures["sent for a step, bytes"]
+        row = {name: f"{steps:,.0f}" for name, steps in allowed.items()} | {
+            "the least": min(allowed, key=lambda name: allowed[name]),
+            "chunks in the object store at most, MB": f"{count * bytes_of_chunks / 1e6:,.1f}",
+            "memory, still empty, MB": f"{count * part_bytes / 1e6:,.0f}",
         }
         for name, value in row.items():
             rows.setdefault(name, []).append(value)
+    print(f"\nan update of {figures['an update, ms']:.3g} ms:")
+    print("| steps/s allowed by | " + " | ".join(f"{count:,} actors" for count in SIZES) + " |")
+    print("| --- " * (1 + len(SIZES)) + "|")
     for name, values in rows.items():
         print(f"| {name} | {' | '.join(values)} |")
 
