@@ -26,6 +26,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cluster.connection import check_installed
 from playing.trained_agents import Note, check_has_weights, listing
 from settings import command_line
 from settings.choices import Choice, Machine, choices, precision, takes_less, this_machine
@@ -134,7 +135,7 @@ def _saved(
     """Returns the settings that a checkpoint or an agent's note has, and what they come from."""
     if checkpoint:
         # One that was written before there was a setting does what was done then.
-        before = {**PLAIN, "memory_on_device": False}
+        before = {**PLAIN, "memory_on_device": False, "actors": 0}
         return {**before, **renamed(checkpoint.attributes["settings"])}, "checkpoint"
     saved = {**PLAIN, **note.settings} if note else {}
     saved.pop("memory_on_device", None)  # the memory will be another one
@@ -196,6 +197,8 @@ def _load(config: Config, arguments: Sequence[str]) -> None:
         OneLineError: the backend or the device cannot be used, or there are no weights to play.
     """
     check_backend()
+    if config.actors and config.is_training:
+        check_installed()
     use_for_temporary_files(Path(config.out))
     set_tensorflow_variables()
     if config.cpu:
@@ -233,6 +236,10 @@ def _run(
             return answered(PROGRAM, evaluate(config))
         from training.run import train
 
+        if config.actors:
+            from cluster.run import train_with_actors
+
+            return train_with_actors(config, changed, origins, checkpoint, chosen)
         return train(config, changed, origins, checkpoint, chosen)
     except Exception as error:
         if not is_out_of_memory(error):

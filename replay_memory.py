@@ -8,6 +8,7 @@ import numpy as np
 
 from replay.batch import Batch, empty_batch
 from replay.n_step import Horizon
+from replay.priorities import importance_weights
 from replay.room import check_room, most_bytes
 from replay.sampling import Sampler, draw, make_sampler
 from replay.states import States, make_states
@@ -18,6 +19,7 @@ from storage.loans import end_loans
 from storage.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from replay.device_frames import DeviceFrames
@@ -98,6 +100,25 @@ class ReplayMemory:
     def state_shape(self) -> tuple[int, int, int]:
         """The shape of a state, (H, W, k)."""
         return self._states.shape
+
+    @property
+    def parts(self) -> tuple[ReplayMemory]:
+        """The memories that it is made of: itself."""
+        return (self,)
+
+    @property
+    def mass(self) -> float:
+        """The sum of `masses` of all transitions; 0 where none can be drawn."""
+        return self._sampler.total(self._held) if self.can_sample else 0.0
+
+    @property
+    def highest_mass(self) -> float:
+        """That of new transitions; it never falls."""
+        return self._sampler.highest
+
+    @highest_mass.setter
+    def highest_mass(self, value: float) -> None:
+        self._sampler.highest = value
 
     @property
     def device_frames(self) -> DeviceFrames | None:
@@ -201,10 +222,31 @@ class ReplayMemory:
         """
         batch = self.empty_batch(batch_size) if out is None else out
         for first in range(0, len(batch.indices), batch_size):
-            drawn = draw(self._sampler, batch_size, rng, self._held, self._is_drawable)
-            batch.indices[first : first + batch_size] = drawn
-            weights = self._sampler.weights(drawn, importance_exponent)
-            batch.weights[first : first + batch_size] = weights
+            rows = batch.rows(first, first + batch_size)
+            rows.indices[:] = self.draw(batch_size, rng)
+            rows.weights[:] = importance_weights(self.masses(rows.indices), importance_exponent)
+        self.fill(batch, horizon)
+        return batch
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns the indices of transitions drawn with replacement, [count] int64.
+
+        Raises:
+            ValueError: no transition can be drawn yet.
+        """
+        return draw(self._sampler, count, rng, self._held, self._is_drawable)
+
+    def masses(self, indices: np.ndarray) -> np.ndarray:
+        """Returns what transitions, [N] int64, are drawn in proportion to, [N] float64."""
+        return self._sampler.masses(indices)
+
+    def fill(self, batch: Batch, horizon: Horizon | None = None) -> None:
+        """Writes the transitions of `Batch.indices` to a batch, all but their weights.
+
+        Args:
+            batch: what to fill.
+            horizon: of the returns, as for `sample`.
+        """
         times, streams = np.divmod(batch.indices, self._streams)
         returns, discounts, counts = self._steps.returns(times, streams, horizon or self._horizon)
         # A return that ended has no next state; its own state stands in.
@@ -214,7 +256,6 @@ class ReplayMemory:
         batch.a_tm1[:] = self._steps.at(times, streams)["action"]
         batch.r_t[:] = returns
         batch.discount_t[:] = discounts
-        return batch
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:
         """Takes the |TD errors| of transitions that were learnt from as their priorities.
@@ -259,7 +300,7 @@ class ReplayMemory:
         parts = [part.get_state() for part in (self._states.frames, self._steps, self._sampler)]
         numbers = {name: value for part in parts for name, value in part.attributes.items()}
         arrays = {name: array for part in parts for name, array in part.arrays.items()}
-        return State({"memory": self._identity, "numbers": numbers}, arrays)
+        return State({"memory": self.identity, "numbers": numbers}, arrays)
 
     def save(self, path: Path) -> None:
         """Writes all that it holds, packed as it is, whole or not at all.
@@ -282,18 +323,18 @@ class ReplayMemory:
             OSError: the file cannot be read.
         """
         with ArrayFile(path, MEMORY_KIND) as file:
-            for name, ours in self._identity.items():
-                theirs = file.attributes["memory"].get(name)
-                if theirs != ours:
-                    raise ArrayFileError(f"{path} is of {name} {theirs}, this run of {ours}")
-            numbers = file.attributes["numbers"]
-            self._states.frames.load(numbers, file)
-            self._steps.load(self._states.time, file)
-            self._sampler.load(numbers, file)
+            check_identity(file, self.identity)
+            self.load_from(file.attributes["numbers"], file)
+
+    def load_from(self, numbers: Mapping[str, Any], file: ArrayFile) -> None:
+        """Takes the numbers of `get_state` and, from a file, the arrays, of a like memory."""
+        self._states.frames.load(numbers, file)
+        self._steps.load(self._states.time, file)
+        self._sampler.load(numbers, file)
         self._newest_drawable = None
 
     @property
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What a memory must have in common with a file to load it, by name."""
         return {
             "game": self._game,
@@ -304,6 +345,14 @@ class ReplayMemory:
             "codec": self._states.frames.codec,
             **self._sampler.identity,
         }
+
+
+def check_identity(file: ArrayFile, identity: Mapping[str, Any]) -> None:
+    """Raises ArrayFileError where a file is of another memory than this is the identity of."""
+    for name, ours in identity.items():
+        theirs = file.attributes["memory"].get(name)
+        if theirs != ours:
+            raise ArrayFileError(f"{file.path} is of {name} {theirs}, this run of {ours}")
 
 
 def make_memory(config: Config, state_shape: tuple[int, int, int]) -> ReplayMemory:
@@ -317,6 +366,11 @@ def make_memory(config: Config, state_shape: tuple[int, int, int]) -> ReplayMemo
         MemoryError: it could need more than the machine, the container or the GPU has left.
     """
     check_room(config, state_shape)
+    return make_part(config, state_shape)
+
+
+def make_part(config: Config, state_shape: tuple[int, int, int]) -> ReplayMemory:
+    """Returns what `make_memory` does, without a look at what the machine has left."""
     capacity = config.memory_size // config.envs * config.envs
     return ReplayMemory(
         capacity,

@@ -46,12 +46,12 @@ def inside(number: int, *command: object) -> list[str]:
     return ["ip", "netns", "exec", f"dqn-{number}", *map(str, command)]
 
 
-def kill(number: int) -> None:
-    """Kills all processes of a machine at once."""
+def kill(number: int, by: int = signal.SIGKILL) -> None:
+    """Kills all processes of a machine at once, or sends them another signal."""
     pids = subprocess.run(["ip", "netns", "pids", f"dqn-{number}"], capture_output=True, text=True)
     for pid in pids.stdout.split():
         with suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+            os.kill(int(pid), by)
 
 
 @contextmanager
@@ -78,6 +78,8 @@ def machine(number: int) -> Iterator[None]:
         yield
     finally:
         kill(number)
+        # The namespace, and what is in it, stays as long as one of its sockets does.
+        ip(f"link del dqn-v{number}")
         ip(f"netns del dqn-{number}")
 
 

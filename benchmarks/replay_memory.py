@@ -201,7 +201,7 @@ def loop(file: Path, transitions: int, turns: int) -> list[float]:
             frame_codec=codec,
         )
         trainer = assemble(config)
-        fill(trainer.memory, recorded(file))
+        fill(trainer.memory.parts[0], recorded(file))
         runs.append(trainer.train())
     steps_of_all = 10
     taken = np.array(

@@ -181,6 +181,8 @@ def _initialized(address: str, options: Mapping[str, Any], problem: str) -> Iter
         # Ray puts its own in place, which ends the process at once.
         if in_main_thread:
             signal.signal(signal.SIGTERM, handler)
+    # It prints a paragraph on each process that dies, which those who start some tell in a line.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield
     finally:

@@ -35,6 +35,7 @@ NOT_OF_A_SWEEP = frozenset(
     {
         *("environment", "seed", "out", "continue_from", "weights_only"),
         *("render", "play", "video_folder", "overlay", "evaluate", "random_play", "json_output"),
+        *("actors", "ray", "weights_every", "actors_in_step"),
     }
 )
 SETTINGS: dict[str, Field] = {

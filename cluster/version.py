@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from cluster.connection import ClusterError
 from system.root import ROOT
 
 
@@ -15,3 +16,11 @@ def code_version() -> str:
         digest.update(f"{path.relative_to(ROOT)}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def check_version(theirs: str, who: str) -> None:
+    """Raises ClusterError where somebody in the cluster has another version of the program."""
+    if theirs != code_version():
+        raise ClusterError(
+            f"{who} has another version of the program: bring all machines to the same"
+        )

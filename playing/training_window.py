@@ -71,7 +71,9 @@ class LiveView:
         """
         if self._is_toggled:
             self._is_toggled = False
-            if self._window:
+            if self._config.actors:
+                warn("actors play elsewhere, and no window can show it: the run goes on")
+            elif self._window:
                 self._close()
             else:
                 self._window = self._open()

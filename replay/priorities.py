@@ -69,19 +69,28 @@ class Priorities:
         points = (np.arange(count) + rng.random(count)) / count * self._tree.total
         return self._tree.find(points)
 
+    @property
+    def total(self) -> float:
+        """The sum of all `values`."""
+        return self._tree.total
+
     def weights(self, places: np.ndarray, importance_exponent: float) -> np.ndarray:
-        """Returns the importance weights of places that were drawn together.
+        """Returns the importance weights of places, [B] int64, that were drawn together."""
+        return importance_weights(self._tree.get(places), importance_exponent)
 
-        w_i = (N P(i))**-beta, divided by the highest weight of the batch, Schaul et al. 2016,
-        section 3.4. So a transition that is drawn more often than by uniform sampling counts less.
-        N and the sum of all priorities cancel out in the division.
 
-        Args:
-            places: [B] int64.
-            importance_exponent: beta, from 0, no correction, to 1, a full one.
+def importance_weights(values: np.ndarray, importance_exponent: float) -> np.ndarray:
+    """Returns the importance weights of transitions that were drawn together.
 
-        Returns:
-            [B] float64.
-        """
-        values = self._tree.get(places)
-        return (values / values.min()) ** -importance_exponent
+    w_i = (N P(i))**-beta, divided by the highest weight of the batch, Schaul et al. 2016,
+    section 3.4. So a transition that is drawn more often than by uniform sampling counts less.
+    N and the sum of all priorities cancel out in the division.
+
+    Args:
+        values: [B] float64, p**alpha of each, above 0.
+        importance_exponent: beta, from 0, no correction, to 1, a full one.
+
+    Returns:
+        [B] float64.
+    """
+    return (values / values.min()) ** -importance_exponent

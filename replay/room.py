@@ -65,7 +65,7 @@ def check_room(config: Config, state_shape: tuple[int, int, int]) -> None:
         bisect.bisect_right(range(config.memory_size), place.spare, key=place.needed) - 1
         for place in places
     )
-    smallest = max(config.batch_size, config.envs * (state_shape[2] + config.n_step))
+    smallest = max(config.batch_size, config.streams * (state_shape[2] + config.n_step))
     fits = f"give at most --memory {largest}" if largest >= smallest else "no memory fits"
     other_place = ", or --memory-on-device no" if config.memory_on_device else ""
     for name, spare, needed in places:
@@ -82,11 +82,12 @@ def _places(config: Config, state_shape: tuple[int, int, int]) -> list[_Place]:
     learner = learner_bytes(config.batch_size, height * width)
     codec = None if config.memory_on_device else config.frame_codec
     sampler = sampler_class(config)
+    parts = max(1, config.actors)
 
     def on_host(capacity: int) -> int:
-        return most_bytes(
-            capacity, config.envs, state_shape, codec, sampler, config.frames_per_step
-        )
+        part = capacity // parts
+        frames_per_step = config.frames_per_step
+        return parts * most_bytes(part, config.envs, state_shape, codec, sampler, frames_per_step)
 
     def on_device(capacity: int) -> int:
         rows = capacity // config.envs * config.frames_per_step

@@ -24,7 +24,15 @@ MOST_TRIES = 100  # draws that may hit what cannot be drawn, before all transiti
 
 
 class Sampler(Protocol):
-    """A way to draw transitions."""
+    """A way to draw transitions.
+
+    Each transition has a mass. It is drawn with the probability that this is of the sum of all.
+
+    Attributes:
+        highest: the mass of new transitions.
+    """
+
+    highest: float
 
     @property
     def nbytes(self) -> int:
@@ -66,14 +74,11 @@ class Sampler(Protocol):
         None stands for equal ones.
         """
 
-    def weights(self, indices: np.ndarray, importance_exponent: float) -> np.ndarray:
-        """Returns the importance weights of a batch, [B] float64.
+    def masses(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the masses of transitions, [N] float64."""
 
-        Args:
-            indices: [B] int64.
-            importance_exponent: how far they make up for the draw not being uniform, from 0, not
-                at all, to 1.
-        """
+    def total(self, held: range) -> float:
+        """Returns the sum of the masses of all transitions that the memory holds."""
 
     def get_state(self) -> State:
         """Returns what it holds, with copies of arrays."""
@@ -86,6 +91,7 @@ class UniformSampler:
     """Draws every transition with the same probability."""
 
     nbytes = 0
+    highest = 1.0
 
     @staticmethod
     def most_bytes(capacity: int) -> int:
@@ -113,9 +119,13 @@ class UniformSampler:
     def probabilities(self, indices: np.ndarray) -> None:
         """Returns None: all are equal."""
 
-    def weights(self, indices: np.ndarray, importance_exponent: float) -> np.ndarray:
-        """Returns ones, [B] float64: there is nothing to make up for."""
+    def masses(self, indices: np.ndarray) -> np.ndarray:
+        """Returns ones, [N] float64."""
         return np.ones(len(indices))
+
+    def total(self, held: range) -> float:
+        """Returns how many are held."""
+        return len(held)
 
     def get_state(self) -> State:
         """Returns nothing: it keeps nothing."""
@@ -146,6 +156,15 @@ class PrioritizedSampler:
             raise ValueError(f"priority exponent {exponent} is not above 0 and at most 1")
         self._capacity, self._exponent = capacity, exponent
         self._priorities = Priorities(capacity, exponent)
+
+    @property
+    def highest(self) -> float:
+        """The highest priority that there has been, which new transitions get."""
+        return self._priorities.highest
+
+    @highest.setter
+    def highest(self, value: float) -> None:
+        self._priorities.highest = value
 
     @property
     def nbytes(self) -> int:
@@ -186,9 +205,13 @@ class PrioritizedSampler:
         values = self._priorities.values[indices % self._capacity]
         return values / values.sum()
 
-    def weights(self, indices: np.ndarray, importance_exponent: float) -> np.ndarray:
-        """Returns the importance weights of a batch, [B] float64; see `Priorities.weights`."""
-        return self._priorities.weights(indices % self._capacity, importance_exponent)
+    def masses(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the priorities of transitions, [N] float64."""
+        return self._priorities.values[indices % self._capacity]
+
+    def total(self, held: range) -> float:
+        """Returns the sum of all priorities."""
+        return self._priorities.total
 
     def get_state(self) -> State:
         """Returns all priorities; see `Sampler`."""

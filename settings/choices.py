@@ -131,6 +131,11 @@ def choices(
         "precision": precision(machine),
         "memory_on_device": frames_on_device(machine, frame_bytes, learner),
     }
+    if config.actors:
+        # They play on processors, and what they send is kept on the host.
+        chosen["envs"] = environments(machine._replace(gpu=None))
+        words = "the replay memory's frames on the host, where actors send them"
+        chosen["memory_on_device"] = Choice(False, words)
     return {name: chosen[name] for name in names}
 
 

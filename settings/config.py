@@ -364,6 +364,28 @@ class Config(RunPaths):
         about="length of the linear decay of epsilon, in steps or games, see --count-by",
     )  # fmt: skip
 
+    actors: int = setting(
+        0, "--actors", group="actors", unit="actors", low=0, high=10_000,
+        about="processes on Ray that play, each in --envs environments and with a constant epsilon "
+        "of its own, 0.4 to 0.00066, while this one learns; 0 plays here, without Ray; one actor "
+        "explores as --start and --end say",
+        fixed=True,
+    )  # fmt: skip
+    ray: str | None = setting(
+        None, "--ray", group="actors", kind=str, metavar="local|ADDRESS", unset="local",
+        about="where actors run: in a cluster of this machine that lives as long as the run, or in "
+        "the one that answers at an address such as 10.0.0.1:6379 (default: local)",
+    )  # fmt: skip
+    weights_every: int = setting(
+        50, "--weights-every", group="actors", unit="updates", low=1, high=10**9,
+        about="updates between two sets of weights that actors get, at least",
+    )  # fmt: skip
+    actors_in_step: bool = setting(
+        False, "--actors-in-step", group="actors",
+        about="let one actor at a time take one step in each of its environments, by the newest "
+        "weights: slow, but the same seed gives the same run",
+    )  # fmt: skip
+
     eval_every: int = setting(
         250_000, "--eval-every", group="evaluation", unit="steps", low=0, high=10**12,
         about="steps between two evaluations, which play whole games without learning; 0 for none",
@@ -501,6 +523,11 @@ class Config(RunPaths):
                 "--gamma 1.0 is reached by no factors, by which it rises from --gamma-start: "
                 "give a --gamma below 1, such as 0.999"
             )
+        if not self.actors and (self.ray is not None or self.actors_in_step):
+            flag = "ray" if self.ray is not None else "actors-in-step"
+            raise ConfigError(f"--{flag} says how actors play: give --actors as well")
+        if self.actors:
+            self._check_actors()
         if self.munchausen and self.double:
             raise ConfigError(
                 "--munchausen follows a soft policy, and has no best action for --double to "
@@ -528,18 +555,38 @@ class Config(RunPaths):
                 f"--loss {self.loss}"
             )
 
+    def _check_actors(self) -> None:
+        """Raises ConfigError if a setting does not go together with actors."""
+        if self.count_by == "games":
+            raise ConfigError(
+                "--count-by games does not go with --actors, whose steps come in chunks, so that "
+                "nobody can say in time which game ends next: count by steps"
+            )
+        if self.memory_on_device:
+            raise ConfigError(
+                "--memory-on-device does not go with --actors, whose parts of the memory fill at "
+                "their own pace: leave one of them out"
+            )
+        if self.render:
+            raise ConfigError(
+                "--render shows a game of this process, and with --actors all are elsewhere: leave "
+                "one of them out"
+            )
+
     def _check_memory(self) -> None:
         """Raises ConfigError if the memory is too small for the other settings."""
-        if self.memory_size < self.batch_size:
+        smallest = self.batch_size * max(1, self.actors)
+        if self.memory_size < smallest:
+            of_each = f" for each of {self.actors} actors" if self.actors else ""
             raise ConfigError(
-                f"--memory {self.memory_size} is below --batch {self.batch_size}: "
-                f"give a memory of at least {self.batch_size} transitions"
+                f"--memory {self.memory_size} is below --batch {self.batch_size}{of_each}: "
+                f"give a memory of at least {smallest} transitions"
             )
         n_step = max(self.n_step, self.n_step_start or 0)
-        smallest = self.envs * (self.frame_stack_size + n_step)
+        smallest = self.streams * (self.frame_stack_size + n_step)
         if self.memory_size < smallest:
             raise ConfigError(
-                f"--memory {self.memory_size} is too small for {self.envs} environments with "
+                f"--memory {self.memory_size} is too small for {self.streams} environments with "
                 f"states of {self.frame_stack_size} frames and {n_step}-step returns: "
                 f"give at least {smallest} transitions"
             )
@@ -548,6 +595,11 @@ class Config(RunPaths):
     def frames_per_step(self) -> int:
         """Frames that each step adds to the state."""
         return self.frame_skip if self.state_frames == "raw" else 1
+
+    @property
+    def streams(self) -> int:
+        """Environments of the run, those of all actors together."""
+        return self.envs * max(1, self.actors)
 
     @property
     def is_training(self) -> bool:

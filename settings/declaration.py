@@ -20,6 +20,7 @@ GROUPS = (
     "learning",
     "network",
     "exploration",
+    "actors",
     "evaluation",
     "files",
     "watching",

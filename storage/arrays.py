@@ -32,11 +32,13 @@ import math
 import os
 import struct
 import zlib
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from storage.files import replacing
+from storage.state import under
 from system.errors import OneLineError
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ class ArrayFile:
     """A file of arrays that is open for reading, and known to be whole.
 
     Attributes:
+        path: of the file.
         attributes: those that were saved.
     """
 
@@ -130,7 +133,7 @@ class ArrayFile:
             OSError: the file cannot be read.
         """
         self.attributes: dict[str, Any] = {}
-        self._path = path
+        self.path = path
         self._arrays: dict[str, _Array] = {}
         try:
             self._file = path.open("rb")
@@ -159,6 +162,15 @@ class ArrayFile:
     def names(self) -> list[str]:
         """The names of the arrays, in the order in which they were saved."""
         return list(self._arrays)
+
+    def under(self, prefix: str) -> ArrayFile:
+        """Returns this file with the arrays alone whose names begin with `prefix` and a slash.
+
+        They have their names without it there. It is closed with this one.
+        """
+        view = copy(self)
+        view._arrays = under(prefix, self._arrays)
+        return view
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Returns the shape of an array; raises ArrayFileError where there is none of this name."""
@@ -222,18 +234,18 @@ class ArrayFile:
     def _fill(self, array: np.ndarray) -> None:
         """Fills an array with what comes next in the file."""
         if self._file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
-            raise ArrayFileError(f"{self._path} was cut short while it was open")
+            raise ArrayFileError(f"{self.path} was cut short while it was open")
 
     def _array(self, name: str) -> _Array:
         """Returns where an array lies; raises ArrayFileError where there is none of this name."""
         if name not in self._arrays:
             held = ", ".join(map(repr, self._arrays)) or "none"
-            raise ArrayFileError(f"{self._path} has no array {name!r}; those in it: {held}")
+            raise ArrayFileError(f"{self.path} has no array {name!r}; those in it: {held}")
         return self._arrays[name]
 
     def _check(self, kind: str) -> None:
         """Reads the whole file; raises ArrayFileError where anything is wrong with it."""
-        path, size = self._path, os.fstat(self._file.fileno()).st_size
+        path, size = self.path, os.fstat(self._file.fileno()).st_size
         start = self._file.read(_START.size)
         if start[: len(MAGIC)] != MAGIC[: len(start)]:
             raise ArrayFileError(f"{path} is no {kind} file: it does not begin with {MAGIC!r}")
@@ -265,7 +277,7 @@ class ArrayFile:
     def _take_header(self, header: Any, kind: str, offset: int) -> int:
         """Takes attributes and arrays, the first at an offset; returns where the last one ends."""
         if header["kind"] != kind:
-            raise ArrayFileError(f"{self._path} is a {header['kind']!r} file, not a {kind!r} file")
+            raise ArrayFileError(f"{self.path} is a {header['kind']!r} file, not a {kind!r} file")
         self.attributes = header["attributes"]
         for described in header["arrays"]:
             array = _Array(offset, np.dtype(described["dtype"]), tuple(described["shape"]))
@@ -282,7 +294,7 @@ class ArrayFile:
         checksum = _checksum(self._file, end - start)
         if self._file.read(_CHECKSUM.size) != _CHECKSUM.pack(checksum):
             raise ArrayFileError(
-                f"{self._path} is damaged: the checksum of its {what} does not match"
+                f"{self.path} is damaged: the checksum of its {what} does not match"
             )
 
 

@@ -117,6 +117,11 @@ class Episode:
         "Only Action", "the one action that the agent took in the whole episode",
         left_out="where it took several",
     )  # fmt: skip
+    games_lost: int | None = log_field(
+        "Games Lost", "games of the run so far that were not finished, as the actor that played "
+        "them died", unit="games",
+        left_out="where there were none",
+    )  # fmt: skip
     seconds: float | None = log_field(
         "Seconds", "wall time that the run has taken, that before resumes included", unit="seconds",
         left_out="in logs of other programs",

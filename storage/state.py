@@ -7,12 +7,12 @@ with `load`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
+T = TypeVar("T")
 
 
 class State(NamedTuple):
@@ -22,12 +22,12 @@ class State(NamedTuple):
     arrays: Mapping[str, Any]
 
 
-def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def prefixed(prefix: str, arrays: Mapping[str, T]) -> dict[str, T]:
     """Returns arrays under names that begin with `prefix` and a slash."""
     return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
 
-def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def under(prefix: str, arrays: Mapping[str, T]) -> dict[str, T]:
     """Returns the arrays that `prefixed` gave this prefix, under their own names."""
     start = f"{prefix}/"
     return {

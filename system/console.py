@@ -195,7 +195,9 @@ class Progress:
         self._bar.update(step - self._step)
         self._step = step
         now = time.monotonic()
-        if self._plain and (now - self._last_line >= PLAIN_LINE_SECONDS or step >= self._total):
+        is_time = now - self._last_line >= PLAIN_LINE_SECONDS or step >= self._total
+        # Where nothing has been done yet, nobody knows how fast it goes.
+        if self._plain and is_time and step > self._initial:
             self._last_line = now
             rate = (step - self._initial) / max(1e-9, now - self._started)
             left = tqdm.format_interval((self._total - step) / rate)

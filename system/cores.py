@@ -30,14 +30,14 @@ VARIABLES = (
     "OPENCV_FOR_THREADS_NUM",
 )
 
-GIVEN = "DQN_ATARI_CORES"  # an environment variable: how many a sweep gives to one of its runs
+GIVEN = "DQN_ATARI_CORES"  # an environment variable: cores for a run of a sweep, or for an actor
 
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Returns how many cores this process can use at once, at least 1.
 
-    They are those that it may run on, or fewer, if a container may use less of their time, or if a
-    sweep has given it fewer.
+    They are those that it may run on, or fewer, if a container may use less of their time, or if
+    what started it has given it fewer.
 
     Args:
         root: the folder with `proc` and `sys`.

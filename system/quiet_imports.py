@@ -35,16 +35,21 @@ def hide_package(name: str) -> None:
 
 
 @contextmanager
-def loading_libraries() -> Iterator[None]:
+def loading_libraries(held_back: bool = True) -> Iterator[None]:
     """Makes imports in this context quick and keeps them silent on stderr.
 
     The garbage collector is off meanwhile, as it would find hardly anything to free. If Keras was
     not loaded before, the collector ignores all objects that exist at the end from then on.
+
+    Args:
+        held_back: whether to keep what is written to stderr, which takes a child process.
     """
     is_first = "keras" not in sys.modules
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     with ExitStack() as after:
-        if is_first and hasattr(os, "fork"):  # Windows cannot fork, and gets all that is written
+        if (
+            held_back and is_first and hasattr(os, "fork")
+        ):  # Windows cannot fork, and gets all that is written
             after.enter_context(_stderr_held_back())
         for package in NOT_NEEDED.get(backend, ()):
             if package not in sys.modules:

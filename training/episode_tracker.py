@@ -27,18 +27,22 @@ class Moment(NamedTuple):
     dead_relus: float | None  # share, as it was measured last
 
 
+ALL = slice(None)  # streams
+
+
 class EpisodeTracker:
     """Follows the episodes in n environments.
 
     Attributes:
         number: of the next episode that ends.
+        games_lost: games that were not finished, as what played them has died.
         scores: of the newest games, oldest first.
     """
 
     def __init__(self, action_names: Sequence[str], count: int):
         """Takes the names of the game's actions, in order, and n."""
         self._action_names = action_names
-        self.number = 0
+        self.number = self.games_lost = 0
         self.scores: deque[float] = deque(maxlen=RECENT_GAMES)
         self._rewards = np.zeros(count)
         self._scores = np.zeros(count)
@@ -50,35 +54,40 @@ class EpisodeTracker:
         self._sums = np.zeros(5)
         self._sums_before = np.zeros((count, 5))
 
-    def start(self) -> None:
-        """Begins an episode in every environment."""
+    def start(self, streams: slice = ALL) -> None:
+        """Begins an episode in these environments."""
         for totals in (self._rewards, self._scores, self._lengths):
-            totals[:] = 0
-        self._sums_before[:] = self._sums
+            totals[streams] = 0
+        self._sums_before[streams] = self._sums
 
     def add_update(self, update: Update) -> None:
         """Adds what an update tells."""
         self._sums += 1, update.loss, update.accuracy, update.mean_q, update.q_spread
 
-    def add_step(self, actions: np.ndarray, step: Step, moment: Moment) -> list[Episode]:
-        """Adds a step of all environments, and returns the episodes that ended with it.
+    def add_step(
+        self, actions: np.ndarray, step: Step, moment: Moment, streams: slice = ALL
+    ) -> list[Episode]:
+        """Adds a step of some environments, and returns the episodes that ended with it.
 
         Args:
-            actions: [n] int64, what was done.
+            actions: [n] int, what was done.
             step: what came of it.
             moment: where the run is after it.
+            streams: which environments took the step.
         """
-        starts = self._lengths == 0
-        self._first_actions[starts] = actions[starts]
-        self._same_action |= starts
-        self._same_action &= actions == self._first_actions
-        self._rewards += step.rewards
-        self._scores += step.points
-        self._lengths += 1
-        episodes = [self._end(int(index), moment) for index in np.flatnonzero(step.ends)]
+        first_actions, same_action = self._first_actions[streams], self._same_action[streams]
+        starts = self._lengths[streams] == 0
+        first_actions[starts] = actions[starts]
+        same_action |= starts
+        same_action &= actions == first_actions
+        self._rewards[streams] += step.rewards
+        self._scores[streams] += step.points
+        self._lengths[streams] += 1
+        ended = np.arange(len(self._lengths))[streams][step.ends]
+        episodes = [self._end(int(index), moment) for index in ended]
         for totals in (self._rewards, self._scores, self._lengths):
-            totals[step.ends] = 0
-        self._sums_before[step.ends] = self._sums
+            totals[ended] = 0
+        self._sums_before[ended] = self._sums
         return episodes
 
     def _end(self, index: int, moment: Moment) -> Episode:
@@ -103,6 +112,7 @@ class EpisodeTracker:
             frames=moment.frames,
             seconds=round(moment.seconds, 1),
             only_action=self._only_action(index),
+            games_lost=self.games_lost or None,
         )
         self.number += 1
         self.scores.append(float(self._scores[index]))
@@ -117,11 +127,13 @@ class EpisodeTracker:
     def get_state(self) -> State:
         """Returns all that is added up."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
-        return State({"episode": self.number, "scores": list(self.scores)}, arrays)
+        numbers = {"episode": self.number, "games lost": self.games_lost}
+        return State({**numbers, "scores": list(self.scores)}, arrays)
 
     def set_state(self, state: State) -> None:
         """Takes what `get_state` returned."""
         self.number = state.attributes["episode"]
+        self.games_lost = state.attributes.get("games lost", 0)
         self.scores.extend(state.attributes["scores"])
         for name, array in self._arrays.items():
             saved = state.arrays[name]

@@ -6,9 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from replay_memory import ReplayMemory, make_memory
 from storage.state import State
 from system.devices import joins_updates
+from training.memory_parts import Memory, make_run_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class Prefetcher:
 
     def __init__(
         self,
-        memory: ReplayMemory,
+        memory: Memory,
         batch_size: int,
         rng: np.random.Generator,
         most_updates: int = 1,
@@ -164,20 +164,23 @@ class Prefetcher:
         rewards: np.ndarray,
         terminals: np.ndarray,
         ends: np.ndarray,
+        *,
+        part: int = 0,
     ) -> None:
-        """Remembers one step of all streams; see `ReplayMemory.append`.
+        """Remembers one step of all streams of a part; see `ReplayMemory.append`.
 
         Where the frames lie on the device, no batch may have been drawn that is not taken yet.
         """
         self._settle()
         # A batch holds the places of its frames, which other frames may take now.
         assert self._next is None or not self.memory.device_frames
-        self.memory.append(frames, actions, rewards, terminals, ends)
+        self.memory.parts[part].append(frames, actions, rewards, terminals, ends)
 
-    def end_episodes(self) -> None:
-        """Cuts off the episodes of all streams; see `ReplayMemory.end_episodes`."""
+    def end_episodes(self, part: int | None = None) -> None:
+        """Cuts off the episodes of all streams, or of those of a part."""
         self._settle()
-        self.memory.end_episodes()
+        for memory in self.memory.parts if part is None else [self.memory.parts[part]]:
+            memory.end_episodes()
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:
         """Takes the |TD errors| of transitions; see `ReplayMemory.update_priorities`."""
@@ -255,5 +258,5 @@ def make_prefetcher(
     Raises:
         MemoryError: it could need more than the machine, the container or the GPU has left.
     """
-    memory = make_memory(config, state_shape)
+    memory = make_run_memory(config, state_shape)
     return Prefetcher(memory, config.batch_size, rng, updates_in_a_call(config))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from settings.config import Config
     from storage.checkpoints import Checkpoint
     from training.evaluations import Evaluations
-    from training.trainer import Trainer
+    from training.loop import TrainingLoop
 
 NAME_WIDTH = 18
 GAMES_TO_WATCH = 5
@@ -33,7 +33,7 @@ MOST_AVERAGED = 50  # episodes in a point of a plot
 
 def introduction(
     config: Config,
-    trainer: Trainer,
+    trainer: TrainingLoop,
     origins: Mapping[str, str],
     checkpoint: Checkpoint | None,
     chosen: Sequence[str],
@@ -56,7 +56,7 @@ def introduction(
     on_device = f", and {mebibytes(frames.nbytes)} of frames on the device" if frames else ""
     lines = [
         f"Keras {keras.__version__} on {keras.backend.backend()}, device {devices}",
-        _cores(config),
+        *(trainer.notes or [_cores(config)]),
         f"replay memory: {memory.capacity:,} transitions, {mebibytes(memory.nbytes)} now, "
         f"at most {mebibytes(memory.max_nbytes)}{on_device}",
     ]
@@ -67,7 +67,7 @@ def introduction(
             "checkpoints leave out the replay memory: a run that goes on from one gathers "
             f"{trainer.pretrain_steps:,} transitions anew, and takes another course than this one"
         )
-    if view := LiveView.instructions():
+    if not config.actors and (view := LiveView.instructions()):
         lines.append(view)
     if trainer.step:
         lines.append(
@@ -94,7 +94,7 @@ def _cores(config: Config) -> str:
     )
 
 
-def summary(config: Config, trainer: Trainer, evaluations: Evaluations, stream: TextIO) -> str:
+def summary(config: Config, trainer: TrainingLoop, evaluations: Evaluations, stream: TextIO) -> str:
     """Returns what a run ends with: its results, its files, and what to do next."""
     sections = {
         f"{config.environment}, {'done' if trainer.is_over else 'stopped'}": _results(
@@ -110,7 +110,7 @@ def summary(config: Config, trainer: Trainer, evaluations: Evaluations, stream: 
     return "\n".join(lines)
 
 
-def _results(config: Config, trainer: Trainer, evaluations: Evaluations) -> dict[str, str]:
+def _results(config: Config, trainer: TrainingLoop, evaluations: Evaluations) -> dict[str, str]:
     """Returns the results of a run, by names."""
     rows = {
         "steps": f"{trainer.step:,} of {config.steps:,}",
@@ -121,6 +121,8 @@ def _results(config: Config, trainer: Trainer, evaluations: Evaluations) -> dict
         games = len(trainer.episodes.scores)
         last = "the last game" if games == 1 else f"the last {games:,} games"
         rows["mean score"] = f"{np.mean(trainer.episodes.scores):,.1f} in {last}"
+    if lost := trainer.episodes.games_lost:
+        rows["games lost"] = f"{lost:,}, with actors that died"
     published = published_scores(config.environment)
     if best := evaluations.best:
         rows["best evaluation"] = f"{best.mean:,.1f} at step {best.step:,}"
@@ -155,7 +157,7 @@ def _files(config: Config) -> dict[str, str]:
     return {what: str(path) for what, path in paths.items() if path.exists()}
 
 
-def _commands(config: Config, trainer: Trainer) -> dict[str, str]:
+def _commands(config: Config, trainer: TrainingLoop) -> dict[str, str]:
     """Returns the commands that can follow a run, ready to be pasted, by what they are for."""
     game = ["-env", config.environment]
     best = config.best_weights_path if config.best_weights_path.exists() else config.weights_path

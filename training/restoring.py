@@ -8,20 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from storage.state import State, prefixed, under
 
 if TYPE_CHECKING:
     from storage.checkpoints import Checkpoint
+    from training.loop import TrainingLoop
     from training.resuming import LogEnd
-    from training.trainer import Trainer
 
 # What a trainer counts and notes.
 NUMBERS = "gathered", "pretrain_epsilon", "step", "is_playing"
 
 
-def count_from(trainer: Trainer, log: LogEnd) -> None:
+def count_from(trainer: TrainingLoop, log: LogEnd) -> None:
     """Lets a trainer that has not run yet count on from a log."""
     trainer.step, trainer.earlier_seconds = log.step, log.seconds
     trainer.episodes.number = log.episodes
@@ -30,7 +28,7 @@ def count_from(trainer: Trainer, log: LogEnd) -> None:
     trainer.epsilon = trainer.epsilon_schedule(trainer.count)
 
 
-def state_of(trainer: Trainer) -> State:
+def state_of(trainer: TrainingLoop) -> State:
     """Returns the state of a trainer between two turns of its loop.
 
     Raises:
@@ -47,15 +45,18 @@ def state_of(trainer: Trainer) -> State:
         "seconds": trainer.seconds,
         "diagnosis": trainer.diagnosis.get_state().attributes,
     }
-    arrays = prefixed("training", {**of_episodes.arrays, "states": np.array(trainer.stack.states)})
-    attributes = {"training": progress, "batches": trainer.batches.get_state().attributes}
-    for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
-        attributes[name], of_part = part.get_state()
-        arrays |= prefixed(name, of_part)
-    return State(attributes, arrays)
+    of_agent, games = trainer.agent.get_state(), trainer.get_games()
+    attributes = {
+        "training": progress,
+        "batches": trainer.batches.get_state().attributes,
+        "agent": of_agent.attributes,
+        **games.attributes,
+    }
+    arrays = prefixed("training", of_episodes.arrays) | prefixed("agent", of_agent.arrays)
+    return State(attributes, {**arrays, **games.arrays})
 
 
-def restore(trainer: Trainer, checkpoint: Checkpoint, pretrain_again: bool) -> None:
+def restore(trainer: TrainingLoop, checkpoint: Checkpoint, pretrain_again: bool) -> None:
     """Brings a trainer to where a checkpoint was taken in a run of the same settings.
 
     The games in progress are played again up to where they were. Where the emulators play them
@@ -81,7 +82,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint, pretrain_again: bool) -> N
             _give_up_games(trainer, "as pretraining begins with new ones")
 
 
-def set_state(trainer: Trainer, state: State) -> None:
+def set_state(trainer: TrainingLoop, state: State) -> None:
     """Gives a trainer what `state_of` returned."""
     attributes, arrays = state
     numbers, of_training = attributes["training"], under("training", arrays)
@@ -90,27 +91,24 @@ def set_state(trainer: Trainer, state: State) -> None:
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
         trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))
-    states = of_training["states"]
-    trainer.stack.set_states(states)
     trainer.episodes.set_state(State(numbers, of_training))
     # Version 2 has nothing of dead ReLUs, and before version 4 nothing was due between two turns.
     missing = {**trainer.learning.get_state().attributes, "updated until": trainer.count}
     trainer.learning.set_state(State({**missing, **numbers}, {}))
     explore_from(trainer, numbers["explored from"])
     trainer.batches.set_state(State(attributes["batches"], {}))
-    for name, part in (("agent", trainer.agent), ("environments", trainer.environments)):
-        part.set_state(State(attributes[name], under(name, arrays)))
-    frames = trainer.environments.frames
-    if trainer.is_playing and not np.array_equal(frames, states[..., -frames.shape[-1] :]):
-        _give_up_games(trainer, "which these emulators play in another way")
+    trainer.agent.set_state(State(attributes["agent"], under("agent", arrays)))
+    problem = trainer.set_games(state)
+    if trainer.is_playing and problem:
+        _give_up_games(trainer, problem)
 
 
-def explore_from(trainer: Trainer, count: int) -> None:
+def explore_from(trainer: TrainingLoop, count: int) -> None:
     """Lets the schedule of exploration start at a step, or game, of the run."""
     trainer.epsilon_schedule = replace(trainer.epsilon_schedule, first_step=count)
     trainer.epsilon = trainer.epsilon_schedule(trainer.count)
 
 
-def _give_up_games(trainer: Trainer, why: str) -> None:
+def _give_up_games(trainer: TrainingLoop, why: str) -> None:
     trainer.is_playing = False
     trainer.lost.append(f"the games in progress, {why}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -30,13 +30,15 @@ from training.run_files import RunFiles
 from training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from atari.histories import History
     from settings.config import Config
     from storage.checkpoints import Checkpoint
+    from training.loop import TrainingLoop
     from training.tensorboard_log import TensorBoardLog
 
+Loop = TypeVar("Loop", bound="TrainingLoop")
 SCHEDULE = frozenset({"epsilon_start", "epsilon_end", "explore_steps", "pretrain_transitions"})
 
 
@@ -46,6 +48,7 @@ def train(
     origins: Mapping[str, str] = MappingProxyType({}),
     checkpoint: Checkpoint | None = None,
     chosen: Sequence[str] = (),
+    make: Callable[[Config], TrainingLoop] | None = None,
 ) -> int:
     """Trains as the settings say, until the steps are done or a signal asks to stop.
 
@@ -57,6 +60,7 @@ def train(
         origins: where settings that are no defaults came from, by their names.
         checkpoint: what the run goes on from.
         chosen: in words, what was chosen for the machine, and why.
+        make: makes the loop, at its start; without it, `make_trainer` does.
 
     Returns:
         The exit status: 0, or 129, 130 or 143 where a signal ended the run.
@@ -77,7 +81,7 @@ def train(
     with StopSignals() as stop, LiveView(config) as view:
         check_folder(Path(config.out), "--out")
         with locked(config.lock_path, f"{config.environment} in {config.out}"):
-            trainer = assemble(config, changed, checkpoint)
+            trainer = brought_up(make or make_trainer, config, changed, checkpoint)
             print(introduction(config, trainer, origins, checkpoint, chosen, sys.stdout))
             set_aside_others(config, checkpoint)
             evaluations = make_evaluations(config, trainer, checkpoint)
@@ -97,21 +101,25 @@ def train(
 def assemble(
     config: Config, changed: frozenset[str] = frozenset(), checkpoint: Checkpoint | None = None
 ) -> Trainer:
-    """Returns the loop, ready to run. The arguments are those of `train`."""
+    """Returns the loop of this process, ready to run. The arguments are those of `train`."""
+    return brought_up(make_trainer, config, changed, checkpoint)
+
+
+def brought_up(
+    make: Callable[[Config], Loop],
+    config: Config,
+    changed: frozenset[str],
+    checkpoint: Checkpoint | None,
+) -> Loop:
+    """Returns a loop that is where the run starts or goes on; see `train` for the arguments."""
     # Before anything is made that takes long.
     log = None if checkpoint else log_end(config)
-    seeds = np.random.SeedSequence(config.seed).spawn(3)
-    environments_rng, agent_rng, memory_rng = (np.random.default_rng(seed) for seed in seeds)
-    environments = make_environments(config, config.envs, environments_rng, shown=False)
-    states = state_shape(config.screen, config.frame_stack_size)
-    agent = make_agent(config, states, environments.num_actions, agent_rng)
-    batches = make_prefetcher(config, states, memory_rng)
-    trainer = Trainer(config, environments, agent, batches)
+    trainer = make(config)
     if checkpoint:
         restore(trainer, checkpoint, "pretrain_transitions" in changed)
         check_not_over(config, trainer.step, trainer.episodes.number, checkpoint.path)
     elif config.continue_from:
-        agent.load_weights(Path(config.continue_from), config.channels_first)
+        trainer.agent.load_weights(Path(config.continue_from), config.channels_first)
     if log:
         count_from(trainer, log)
     if SCHEDULE & changed:
@@ -119,8 +127,23 @@ def assemble(
     return trainer
 
 
+def make_trainer(config: Config) -> Trainer:
+    """Returns a loop with its environments in this process, at its start."""
+    environments_rng, agent_rng, memory_rng = random_generators(config)
+    environments = make_environments(config, config.envs, environments_rng, shown=False)
+    states = state_shape(config.screen, config.frame_stack_size)
+    agent = make_agent(config, states, environments.num_actions, agent_rng)
+    return Trainer(config, environments, agent, make_prefetcher(config, states, memory_rng))
+
+
+def random_generators(config: Config) -> list[np.random.Generator]:
+    """Returns the generators that draw for environments, agent and memory."""
+    seeds = np.random.SeedSequence(config.seed).spawn(3)
+    return [np.random.default_rng(seed) for seed in seeds]
+
+
 def make_evaluations(
-    config: Config, trainer: Trainer, checkpoint: Checkpoint | None = None
+    config: Config, trainer: TrainingLoop, checkpoint: Checkpoint | None = None
 ) -> Evaluations:
     """Returns the evaluations of a run, with those that there were where it goes on from.
 
@@ -140,7 +163,7 @@ def make_evaluations(
 
 
 def make_tensorboard_log(
-    config: Config, trainer: Trainer, checkpoint: Checkpoint | None = None
+    config: Config, trainer: TrainingLoop, checkpoint: Checkpoint | None = None
 ) -> TensorBoardLog | None:
     """Returns the curves of a run for TensorBoard, if they are asked for.
 
@@ -164,7 +187,7 @@ class Run:
     def __init__(
         self,
         config: Config,
-        trainer: Trainer,
+        trainer: TrainingLoop,
         evaluations: Evaluations,
         files: RunFiles,
         stop: StopSignals,
@@ -199,7 +222,7 @@ class Run:
 
     def _first_history(self) -> History:
         """Returns what the game in progress in the first environment has come from."""
-        return self._trainer.environments.history(0)
+        return self._trainer.first_history()
 
     def _is_stopped(self) -> bool:
         return self._stop.received is not None
@@ -279,7 +302,7 @@ class Run:
             )
 
 
-def _status(trainer: Trainer, episode: Episode) -> str:
+def _status(trainer: TrainingLoop, episode: Episode) -> str:
     """Returns a line that says where the run is as an episode has ended."""
     return (
         f"{trainer.phase}: episode {episode.number:,}, score {episode.score:g}, "

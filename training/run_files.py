@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from settings.config import Config
     from storage.episode_log import Episode, RewardLog
     from training.evaluations import Evaluations
+    from training.loop import TrainingLoop
     from training.tensorboard_log import TensorBoardLog
-    from training.trainer import Trainer
 
 VIDEO_SECONDS = 60  # of a game, at most
 # What a run does not go on with: where its files are found, and how it is watched.
@@ -41,7 +41,7 @@ class RunFiles:
     def __init__(
         self,
         config: Config,
-        trainer: Trainer,
+        trainer: TrainingLoop,
         evaluations: Evaluations,
         log: RewardLog,
         tensorboard: TensorBoardLog | None = None,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from agent import Update
     from storage.episode_log import Episode
     from storage.evaluation_log import Evaluation
-    from training.trainer import Trainer
+    from training.loop import TrainingLoop
 
 STEPS_BETWEEN = 1_000  # means of updates, and speeds, are over so many
 # What TensorBoard has to be told of the format before anything else.
@@ -111,7 +111,7 @@ class TensorBoardLog:
         """Returns whether the run has passed a multiple of `STEPS_BETWEEN` since the last means."""
         return step // STEPS_BETWEEN > self._last_step // STEPS_BETWEEN
 
-    def add_means(self, trainer: Trainer) -> None:
+    def add_means(self, trainer: TrainingLoop) -> None:
         """Adds how the run does: means of the updates since the last ones, speeds, and the rest.
 
         Speeds are those of the run with all that it does beside learning, evaluations included.

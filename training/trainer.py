@@ -2,74 +2,44 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from preprocessing import AtariEnvironments, FrameStack, Step
 from replay.device_stack import DeviceStack
-from training.diagnosis import Diagnosis
-from training.episode_tracker import EpisodeTracker, Moment
-from training.learning import Learning
-from training.schedules import make_epsilon
+from storage.state import State, prefixed, under
+from training.loop import TrainingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent import Agent
+    from atari.histories import History
     from settings.config import Config
     from storage.episode_log import Episode
     from training.prefetching import Prefetcher
 
 
-class Trainer:
-    """Trains an agent in environments. What reads the episodes writes, shows and stops.
+class Trainer(TrainingLoop):
+    """Trains an agent in the environments of this process.
 
     Attributes:
-        environments, agent: what it steps; what acts and learns.
-        batches, memory: what is drawn from the replay memory and changes it; the memory itself.
-        step: of all environments together, from the start of the run.
-        gathered: transitions, in pretraining.
-        episodes: what is added up for the log.
-        stack: the states to act on.
-        learning: what makes the updates and copies that are due.
-        epsilon: at this step.
-        lost: what a checkpoint could not bring back, and why.
+        environments, stack: what it steps; the states that the agent acts on.
     """
 
     def __init__(
         self, config: Config, environments: AtariEnvironments, agent: Agent, batches: Prefetcher
     ):
         """Puts the parts together; the memory has one stream for each environment."""
-        self._config = config
-        self.environments, self.agent, self.batches = environments, agent, batches
-        self.memory = batches.memory
-        self.step = self.gathered = 0
-        self.episodes = EpisodeTracker(environments.action_names, environments.count)
-        self.learning = Learning(config, agent, batches, self.episodes)
-        self.epsilon_schedule = make_epsilon(config)
-        self.epsilon = self.epsilon_schedule(0)
-        # Gathering stops when the memory is full.
-        self.pretrain_steps = min(config.pretrain_transitions, self.memory.capacity)
-        # At random, or the network decides everything.
-        self.pretrain_epsilon = 0.0 if config.continue_from else 1.0
+        super().__init__(config, environments.action_names, agent, batches)
+        self.environments = environments
         # The states to act on are where the memory's frames are.
         stack = DeviceStack if self.memory.device_frames else FrameStack
         self.stack = stack(environments.count, environments.frame_shape, config.frame_stack_size)
-        self.is_playing = False  # whether there are games to go on with
-        self.diagnosis = Diagnosis(config)
-        self.earlier_seconds, self._started = 0.0, time.monotonic()
-        self.lost: list[str] = []
 
     def pretrain(self) -> Iterator[int]:
-        """Fills the memory up to `--pretrain` transitions, without learning.
-
-        Acts at random, or with `--continue` lets the network decide everything.
-
-        Yields:
-            How many transitions there are, after each step of all environments.
-        """
+        """Fills the memory, without learning; see `TrainingLoop`."""
         if self.gathered < self.pretrain_steps:
             self._start_episodes()
         while self.gathered < self.pretrain_steps:
@@ -82,16 +52,10 @@ class Trainer:
             yield self.gathered
 
     def train(self) -> Iterator[list[Episode]]:
-        """Trains until `--steps` or `--games`.
+        """Trains until `--steps` or `--games`; see `TrainingLoop`.
 
         The emulators work while the agent learns. What is learnt is due by the steps up to this
         one, or by the games that ended before it. Updates may go on until the agent acts again.
-
-        Yields:
-            The episodes that ended, after each step of all environments.
-
-        Raises:
-            FloatingPointError: the network has diverged; `step` tells where.
         """
         self._start_episodes()
         while not self.is_over:
@@ -108,37 +72,26 @@ class Trainer:
         self.learning.make(self.learning.prepare(self.step, self.count), self.step)
         self.read_updates()
 
-    def read_updates(self) -> None:
-        """Adds up what the updates tell that have not been read yet; waits until they are made.
+    def get_games(self) -> State:
+        """Returns the state of the environments and of the stack; see `TrainingLoop`."""
+        attributes, arrays = self.environments.get_state()
+        states = {"training/states": np.array(self.stack.states)}
+        return State({"environments": attributes}, {**states, **prefixed("environments", arrays)})
 
-        Raises:
-            FloatingPointError: one of them is not finite; `step` is then its step.
-        """
-        try:
-            self.learning.read()
-        except FloatingPointError:
-            self.step = self.learning.step
-            raise
+    def set_games(self, state: State) -> str:
+        """Takes what `get_games` returned, and plays the games again; see `TrainingLoop`."""
+        attributes, arrays = state
+        states = arrays["training/states"]
+        self.stack.set_states(states)
+        of_environments = under("environments", arrays)
+        self.environments.set_state(State(attributes["environments"], of_environments))
+        frames = self.environments.frames
+        is_same = np.array_equal(frames, states[..., -frames.shape[-1] :])
+        return "" if is_same else "which these emulators play in another way"
 
-    @property
-    def count(self) -> int:
-        """How far the run is, in steps or games, as schedules count."""
-        return self.episodes.number if self._config.count_by == "games" else self.step
-
-    @property
-    def phase(self) -> str:
-        """What the agent is doing: "exploring", while epsilon falls, or "training" after that."""
-        return "training" if self.epsilon_schedule.is_over(self.count) else "exploring"
-
-    @property
-    def seconds(self) -> float:
-        """How long the run has taken, resumes included."""
-        return self.earlier_seconds + time.monotonic() - self._started
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all `--steps` or `--games` are done."""
-        return self.step >= self._config.steps or 0 < self._config.games <= self.episodes.number
+    def first_history(self) -> History:
+        """Returns the history of the first environment; see `TrainingLoop`."""
+        return self.environments.history(0)
 
     def _start_episodes(self) -> None:
         """Starts an episode in every environment, unless there are some to go on with."""
@@ -164,9 +117,7 @@ class Trainer:
     def _count_episodes(self, actions: np.ndarray, step: Step) -> list[Episode]:
         if step.ends.any():
             self.read_updates()
-        frames = self.step * self._config.frame_skip
-        moment = Moment(self.step, frames, self.epsilon, self.seconds, self.learning.dead_relus)
-        episodes = self.episodes.add_step(actions, step, moment)
+        episodes = self.episodes.add_step(actions, step, self._moment())
         for episode in episodes:
             self.diagnosis.note(episode)
         return episodes

@@ -104,7 +104,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_what_a_sweep_sets_itself_is_refused() -> None:
-    for words in (["--seed", "1"], ["--out", "x"], ["--continue", "w.h5"], ["--play"], ["-r"]):
+    for words in (["--seed", "1"], ["--out", "x"], ["--continue", "w.h5"], ["--play"], ["--actors", "2"]):
         with pytest.raises(GroupsError, match="is not for the runs of a sweep"):
             check_words(vars(make_parser().parse_args(words)))
     check_words(vars(make_parser().parse_args(["--steps", "7"])))
@@ -112,5 +112,6 @@ def test_what_a_sweep_sets_itself_is_refused() -> None:
 
 def test_each_setting_of_training_can_stand_in_a_group() -> None:
     settable = {field.name for field in SETTINGS.values()}
-    training = {f.name for f in fields(Config) if f.metadata["group"] not in ("files", "watching")}
+    others = "files", "watching", "actors"
+    training = {field.name for field in fields(Config) if field.metadata["group"] not in others}
     assert training - settable == {"environment", "seed"}

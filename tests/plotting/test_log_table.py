@@ -27,11 +27,11 @@ EPISODES = st.builds(
     length=st.none() | COUNTS, mean_q=st.none() | PLAIN_FLOATS | ANY_FLOATS,
     q_spread=st.none() | PLAIN_FLOATS, dead_relus=st.none() | PLAIN_FLOATS,
     frames=st.none() | COUNTS, only_action=st.sampled_from([None, "FIRE", "UP_e"]),
-    seconds=st.none() | PLAIN_FLOATS,
+    games_lost=st.none() | COUNTS, seconds=st.none() | PLAIN_FLOATS,
 )  # fmt: skip
 LINES = EPISODES.map(format_episode).map(str.encode)
 PLAIN = format_episode(
-    Episode(7, -21.0, 6784, 0.93, 0.04, 0.4, -21.0, 848, -0.4, 0.02, 0.1, 27136, None, 40)
+    Episode(7, -21.0, 6784, 0.93, 0.04, 0.4, -21.0, 848, -0.4, 0.02, 0.1, 27136, None, None, 40)
 )
 ODD = [
     *("", " ", "hello", "Episode: 1 Rew", "\r", "\x1c", "é", "Episode: ٣", "0", "-"),

@@ -96,6 +96,12 @@ def test_all_that_is_left_to_a_machine_with_a_gpu_suits_it() -> None:
     assert suited_to(machine(H100), config, origins).keys() == origins.keys()
 
 
+def test_actors_play_on_processors_and_what_they_send_stays_on_the_host() -> None:
+    config, _ = make_config({"actors": 4}, machine=machine(H100))
+    alone, _ = make_config({}, machine=machine(None))
+    assert (config.envs, config.memory_on_device) == (alone.envs, False)
+
+
 def test_what_is_given_wins_over_what_suits_the_machine() -> None:
     given = {"envs": 8, "precision": "bfloat16", "memory_on_device": False}
     config, origins = make_config(given, machine=machine(H100))

@@ -265,3 +265,29 @@ def test_files_are_named_after_the_environment(environment: str, log: str, weigh
     config = Config(environment=environment, out="runs")
     assert config.log_path == Path("runs") / log
     assert config.weights_path == Path("runs") / weights
+
+
+# ---------------------------------------------------------------- actors
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"actors": -1}, "--actors -1 is out of range: from 0 to 10,000"),
+        ({"ray": "local"}, "--ray says how actors play: give --actors as well"),
+        ({"actors_in_step": True}, "--actors-in-step says how actors play"),
+        ({"actors": 2, "count_by": "games"}, "--count-by games does not go with --actors"),
+        ({"actors": 2, "memory_on_device": True}, "--memory-on-device does not go with --actors"),
+        ({"actors": 2, "render": True}, "--render shows a game of this process"),
+        ({"actors": 4, "memory_size": 255}, "below --batch 64 for each of 4 actors: give a memory"),
+        ({"actors": 4, "memory_size": 1_000}, "for 128 environments with"),
+    ],
+)
+def test_what_does_not_go_together_with_actors_is_refused(
+    settings: dict[str, Any], words: str
+) -> None:
+    assert words in refusal(**settings)
+
+
+def test_each_actor_has_environments_of_its_own() -> None:
+    assert [Config(envs=8, actors=count).streams for count in (0, 1, 4)] == [8, 8, 32]

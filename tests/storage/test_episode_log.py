@@ -61,7 +61,9 @@ episodes = st.builds(
     *(counts, numbers, counts, numbers, numbers, numbers),
     *(
         st.none() | kind
-        for kind in (numbers, counts, numbers, numbers, numbers, counts, actions, numbers)
+        for kind in (
+            *(numbers, counts, numbers, numbers, numbers, counts, actions, counts, numbers),
+        )
     ),
 )
 
