@@ -104,7 +104,13 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_what_a_sweep_sets_itself_is_refused() -> None:
-    for words in (["--seed", "1"], ["--out", "x"], ["--continue", "w.h5"], ["--play"], ["--actors", "2"]):
+    for words in (
+        ["--seed", "1"],
+        ["--out", "x"],
+        ["--continue", "w.h5"],
+        ["--play"],
+        ["--actors", "2"],
+    ):
         with pytest.raises(GroupsError, match="is not for the runs of a sweep"):
             check_words(vars(make_parser().parse_args(words)))
     check_words(vars(make_parser().parse_args(["--steps", "7"])))
