@@ -33,7 +33,7 @@ from system import arguments
 from system.console import OneLineParser, answered, say_error
 from system.cores import chosen_environments
 from system.errors import OneLineError
-from system.libraries import load_matplotlib, use_for_temporary_files
+from system.libraries import BACKENDS, load_matplotlib, use_for_temporary_files
 from system.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def sweep(options: argparse.Namespace, words: Sequence[str]) -> int:
     with StopSignals() as stop, connected(options.ray), marked(out) as wanted:
         cores = options.cores or min(CORES, most_cores())
         check_room(1, cores, options.gpus, f"--cores {cores}, --gpus {options.gpus:g}")
-        share = Share(cores, options.gpus, os.environ["KERAS_BACKEND"])
+        share = Share(cores, options.gpus, os.environ.get("KERAS_BACKEND") or BACKENDS[0])
         fit: set[str] = set()
         check_fitness(wanted, fit)
         Sweep(rows, share, wanted, fit, SweepTable(rows, sys.stdout)).to_its_end(stop)

@@ -48,11 +48,12 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-# Without them Ray tries for minutes.
+# Without them Ray tries for minutes, and looks for itself on this machine for one.
 IMPATIENT = {
     "RAY_gcs_rpc_server_connect_timeout_s": str(SECONDS_TO_ANSWER // 2),
     "RAY_py_gcs_connect_timeout_s": str(SECONDS_TO_ANSWER),
     "RAY_gcs_server_port_wait_time_s": "1",
+    "RAY_gcs_server_request_timeout_seconds": "15",
 }
 # On Linux Ray takes an address of the network in place of loopback, but for this variable.
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

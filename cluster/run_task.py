@@ -92,6 +92,8 @@ def train(run: PlannedRun, attempt: str, share: Share, wanted: Wanted) -> Outcom
         LockedError: another process trains it.
         OSError: its folder cannot be written in.
     """
+    # By which Ray cancels; in the background of a script it is ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if problem := problem_here(*wanted):
         import ray
 

@@ -77,20 +77,31 @@ class SweepTable:
         self._rows, self._stream = rows, stream
         self._is_live = terminal_columns(stream) > 0 and os.environ.get("TERM") != "dumb"
         self._height = 0  # lines that are on the terminal
-        self._said: dict[str, tuple[str, str, str]] = {}
+        self._shown: dict[str, tuple[str, str, str]] = {}
 
     def show(self) -> None:
         """Shows how the rows are now."""
+        changed = self._changed()
         if self._is_live:
+            # The table has no room for reasons.
+            told = [row.change() for row in changed if row.reason and row.state != DONE]
+            self._draw([])
+            self._stream.write("".join(f"{line}\n" for line in told))
             self._draw(self._lines())
             return
+        for row in changed:
+            print(row.change(), file=self._stream)
+        self._stream.flush()
+
+    def _changed(self) -> list[Row]:
+        """Returns the rows whose state is not as it was shown last."""
+        changed = []
         for row in self._rows:
             now = row.state, row.where, row.reason
-            before = self._said.get(row.run.name, (WAITING, "", ""))
-            self._said[row.run.name] = now
-            if now != before:
-                print(row.change(), file=self._stream)
-        self._stream.flush()
+            if now != self._shown.get(row.run.name, (WAITING, "", "")):
+                self._shown[row.run.name] = now
+                changed.append(row)
+        return changed
 
     def say(self, text: str) -> None:
         """Prints a line above the table."""

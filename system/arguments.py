@@ -1,4 +1,4 @@
-"""Kinds of arguments that both programs take."""
+"""Kinds of arguments that several programs take."""
 
 from __future__ import annotations
 

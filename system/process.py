@@ -1,6 +1,6 @@
 """What the process inherits, brought to a known state before any library is loaded.
 
-Both programs begin with `begin`, as Python, the shell and other programs hand a process what nobody
+All programs begin with `begin`, as Python, the shell and other programs hand a process what nobody
 has asked for:
 
     streams      writing never fails, and lacks no letter: `system/streams.py`

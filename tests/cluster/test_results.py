@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+SPREAD = [float(number**3) for number in range(1, 12)]  # scores whose means all differ
 RANDOM, HUMAN = -20.7, 14.6  # published for Pong
 
 
@@ -41,6 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[PlannedRun]:
         a_run(out, "a", 1, [-21.0] * 50 + [5.0] * 100),
         a_run(out, "a", 2, [-21.0, -21.0], [3.0, HUMAN]),
         a_run(out, "a", 1, [100.0], game="Breakout-v4"),
+        *(a_run(out, "a", n, [score], game="Seaquest-v4") for n, score in enumerate(SPREAD)),
         a_run(out, "b $x$", 1, [RANDOM]),
         a_run(out, "b $x$", 2, []),
     ]
@@ -90,7 +92,7 @@ def test_the_same_scores_give_the_same_intervals(
     Results.of(runs).write(second)
     assert first.read_bytes() == second.read_bytes()
     content = json.loads(first.read_text())
-    assert [run["score"] for run in content["runs"]] == [5.0, HUMAN, 100.0, RANDOM]
+    assert [run["score"] for run in content["runs"]] == [5.0, HUMAN, 100.0, *SPREAD, RANDOM]
     assert content["games"]["a"]["Pong-v4"]["high"] == HUMAN
     assert content["human-normalised"]["a"].keys() == {"median", "interquartile mean", "mean"}
     assert content["probability of improvement"][0]["value"] == 1

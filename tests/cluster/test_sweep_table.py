@@ -45,13 +45,14 @@ SHOW = """
 import sys
 sys.path.insert(0, {root!r})
 from cluster.planned_runs import Progress
-from cluster.sweep_table import RUNNING, SweepTable
+from cluster.sweep_table import FAILED, RUNNING, SweepTable
 from tests.cluster.test_sweep_table import rows
 all_rows = rows(100)
 table = SweepTable(all_rows, sys.stdout)
 table.show()
 all_rows[70].state, all_rows[70].where = RUNNING, "a machine with a name that is too long for it"
 all_rows[70].progress = Progress(1_234_567, 3.25, 3_725.0)
+all_rows[5].state, all_rows[5].reason = FAILED, "no room"
 table.say("told")
 """
 
@@ -60,7 +61,8 @@ def test_on_a_terminal_the_table_stays_within_it() -> None:
     command = [sys.executable, "-c", SHOW.format(root=str(ROOT))]
     status, shown = shown_in_a_terminal(command, 100)
     assert status == 0
-    before, told, after = shown.partition("\x1b[23A\x1b[Jtold\n")
+    failed = "Pong-v4 a group 6: failed (no room)"
+    before, told, after = shown.partition(f"\x1b[23A\x1b[Jtold\n{failed}\n")
     assert told
     for table in (before, after):
         lines = table.splitlines()
@@ -70,7 +72,8 @@ def test_on_a_terminal_the_table_stays_within_it() -> None:
     lines = after.splitlines()
     # What runs comes first.
     assert lines[1].split()[:5] == ["Pong-v4", "a", "group", "71", "running"]
-    assert lines[-1] == "100 runs: 1 running, 99 waiting"
+    assert lines[2].split()[:5] == ["Pong-v4", "a", "group", "6", "failed"]
+    assert lines[-1] == "100 runs: 1 running, 1 failed, 98 waiting"
 
 
 def test_time_left_is_told_of_what_runs() -> None:

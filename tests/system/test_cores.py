@@ -12,7 +12,13 @@ import pytest
 from atari.emulators import VectorEmulators
 from atari.games import find_game
 from system import cores
-from system.cores import chosen_environments, emulator_threads, network_threads, usable_cores
+from system.cores import (
+    GIVEN,
+    chosen_environments,
+    emulator_threads,
+    network_threads,
+    usable_cores,
+)
 from system.root import ROOT
 from tests.helpers.control_group_files import SPOILT, V2, belongs_to, spoil
 
@@ -54,6 +60,17 @@ def test_time_of_a_container_is_rounded_up_to_whole_cores(
     allow_v1(tmp_path / V1, NO_LIMIT)
     allow_v2(tmp_path / V2, quota, period)
     assert quotas(tmp_path) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("given", "cores"), [("1", 1), ("0", 1), ("many", None), ("", None), ("1000", None)]
+)
+def test_a_run_of_a_sweep_uses_no_more_cores_than_it_is_given(
+    given: str, cores: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_cores = usable_cores()
+    monkeypatch.setenv(GIVEN, given)
+    assert usable_cores() == (cores or all_cores)
 
 
 def test_groups_without_a_limit_set_none(tmp_path: Path) -> None:
