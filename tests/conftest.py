@@ -25,6 +25,7 @@ LONG = [
     "test_resuming",
     "test_learning",
     "test_command_line",
+    "test_actors",
     "test_trainer",
     "test_preprocessing",
     "test_agent",
