@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dqn_atari import make_config, make_parser
+from playing.trained_agents import AGENTS, NOTE_NAME, read_note
 from settings.config import Config
 from settings.declaration import shown
 from storage.episode_log import read_log
@@ -97,9 +98,13 @@ def test_map_of_the_code_has_every_module() -> None:
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-def test_scores_it_tells_are_those_of_the_log() -> None:
-    episodes = read_log(ROOT / "res" / "pong" / "Pong-v4_log.txt").episodes
+def test_scores_it_tells_are_those_of_the_log_and_of_the_note() -> None:
+    log = ROOT / "res" / "results" / "agents" / "Pong-v4_log.txt"
+    episodes = read_log(log).episodes
     first, last = ([e.score for e in part] for part in (episodes[:100], episodes[-100:]))
     text = " ".join(README.split())
-    assert f"from {mean(first):.1f} over its first 100 games" in text
+    assert f"from {mean(first):.1f} on average over its first 100 games" in text
     assert f"to {mean(last):.1f} over its last 100" in text
+    greedy, exploring = (scores["mean"] for scores in read_note(AGENTS / "Pong" / NOTE_NAME).scores)
+    assert greedy == 21
+    assert f"with 5 of 100 actions random its mean score was {exploring:.1f}" in text
