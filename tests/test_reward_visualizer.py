@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import re
-import resource
 import shlex
 import signal
 import subprocess
@@ -25,12 +24,15 @@ from reward_visualizer import main
 from storage.episode_log import Episode, Log, format_episode
 from system.root import ROOT
 from tests.helpers.logs import write_run
+from tests.helpers.prepared import prepared
 
 PROGRAM = [sys.executable, str(ROOT / "reward_visualizer.py")]
 SEVEN = [
     *("episodes_rewards", "episodes_probability", "episodes_loss", "probability_rewards"),
     *("steps_rewards", "steps_probability", "steps_loss"),
 ]
+# In the background of a shell, where these tests may run, an interrupt is ignored.
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 SCORES = ["episodes_scores", "probability_scores", "steps_scores"]
 
@@ -339,12 +341,20 @@ def test_live_picture_follows_runs_from_their_first_lines_until_an_interrupt(
     log.touch()
     later.touch()
     process = subprocess.Popen(
-        [*PROGRAM, "-f", tmp_path, "--y", "reward", "--live", "--out", tmp_path / "p.svg"],
+        prepared(
+            HEARS_CTRL_C,
+            *PROGRAM,
+            "-f",
+            tmp_path,
+            "--y=reward",
+            "--live",
+            "--out",
+            tmp_path / "p.svg",
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={name: os.environ[name] for name in os.environ if name not in DISPLAYS},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout
     assert process.stdout.readline() == "waiting for the end of the first episode\n"
@@ -486,12 +496,9 @@ def test_full_disk_is_one_line_and_keeps_the_plots_of_before(log: Path, tmp_path
     picture = tmp_path / "average_50" / "episodes_rewards50.png"
     picture.parent.mkdir()
     picture.write_bytes(b"before")
-    done = subprocess.run(
-        [*PROGRAM, "-f", log, "--out", tmp_path],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-    )
+    little_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
+    command = prepared(little_room, *PROGRAM, "-f", log, "--out", tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert f"can't write {picture}: {os.strerror(errno.EFBIG)}" in only_error(done.stderr)
     assert [path.read_bytes() for path in picture.parent.iterdir()] == [b"before"]
@@ -510,12 +517,8 @@ def test_output_that_cannot_be_written_is_one_line(log: Path, tmp_path: Path) ->
 def test_interrupt_is_quiet_and_status_130(tmp_path: Path) -> None:
     fifo = tmp_path / "Pong-v0_log.txt"
     os.mkfifo(fifo)
-    process = subprocess.Popen(
-        [*PROGRAM, "-f", fifo],
-        stderr=subprocess.PIPE,
-        # In the background of a shell, where these tests may run, an interrupt is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    command = prepared(HEARS_CTRL_C, *PROGRAM, "-f", fifo)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
     # A pipe can be opened as soon as the program reads from it; it is then beyond its start.
     while process.poll() is None:
         with contextlib.suppress(OSError):

@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from storage.episode_log import Episode
 
 TINY: dict[str, Any] = {
-    "envs": 4,
+    "envs": 2,
     "memory_size": 3_000,
     "batch_size": 8,
-    "pretrain_transitions": 200,
+    "pretrain_transitions": 100,
     "train_every": 16,
     "target_update_period": 160,
-    "explore_steps": 1_000,
+    "explore_steps": 600,
 }
-STEPS = 1_600
+STEPS = 1_000
 # The command line with one more recipe, as a process.
 DRIVER = f"""
 import sys

@@ -82,17 +82,18 @@ def run(on_device: bool, waits: bool) -> list[Any]:
     """Returns what a short run has learnt, with several calls in a turn, and its newest loss."""
     config = Config(
         environment="Breakout-v0",
-        envs=16,
+        envs=2,
         network="nips",
-        memory_size=800,
+        memory_size=200,
         memory_on_device=on_device,
-        pretrain_transitions=200,
-        steps=96,
+        pretrain_transitions=60,
+        steps=12,
         batch_size=BATCH,
         train_every=1,
-        target_update_period=40,
+        updates=8,
+        target_update_period=5,
         epsilon_end=0.5,
-        explore_steps=96,
+        explore_steps=12,
         seed=3,
     )
     trainer = assemble(config)

@@ -27,7 +27,7 @@ SAME = {
                  "optimizer": "rmsprop", "rmsprop_centered": True, "normalization": "spectral"},
 }  # fmt: skip
 # Each backend has random numbers of its own.
-NOISY = {"distribution": "iqn", "atoms": 8, "noisy": True, "dueling": True}
+NOISY = {"distribution": "iqn", "atoms": 8, "noisy": True}
 
 
 def a_batch(size: int) -> Batch:

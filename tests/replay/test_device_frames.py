@@ -175,11 +175,11 @@ def test_nothing_is_appended_while_a_batch_that_was_drawn_waits() -> None:
 
 RUN: dict[str, Any] = {
     "environment": "Breakout-v0",
-    "envs": 4,
+    "envs": 2,
     "memory_size": 200,
     "batch_size": 8,
     "pretrain_transitions": 100,
-    "steps": 320,
+    "steps": 240,
     "train_every": 16,
     "updates": 2,
     "target_update_period": 100,
@@ -212,7 +212,7 @@ def test_a_run_and_its_resume_are_those_of_plain_frames(
     assert f"at most 0 MiB, and {frames:.0f} MiB of frames on the device" in said
     parted = Config(**settings, memory_on_device=True, out=str(tmp_path / "parted"))
     Path(parted.out).mkdir()
-    interrupted(parted, 160)
+    interrupted(parted, 120)
     assert go_on(parted) == 0
     assert_same(tmp_path / "device", tmp_path / "parted")
 
@@ -234,6 +234,9 @@ def test_jax_does_the_same_without_tensorflow(tmp_path: Path) -> None:
         env={
             **os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longer than running
+            # Each agent compiles its calls anew, which are those of the agent before.
+            "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         },
         capture_output=True, text=True, check=True,
     )  # fmt: skip

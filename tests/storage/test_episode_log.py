@@ -3,7 +3,6 @@
 import errno
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from storage.episode_log import (
     read_log,
 )
 from system.root import ROOT
+from tests.helpers.prepared import prepared
 
 ORIGINAL = (
     "Episode: 0 Reward: -28.0 Steps: 255 Current Epsilon: 0.9997705000000076 "
@@ -328,6 +328,11 @@ def test_folder_that_is_missing_is_an_os_error(tmp_path: Path) -> None:
         RewardLog(tmp_path / "none" / "log")
 
 
+def room(size: int) -> str:
+    """Returns code that lets no file grow beyond so many bytes, as if the disk were full."""
+    return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+
+
 def test_full_disk_leaves_only_whole_lines(tmp_path: Path) -> None:
     limit = 3 * len(OURS)  # Two lines and a piece of the third.
     code = (
@@ -339,14 +344,8 @@ def test_full_disk_leaves_only_whole_lines(tmp_path: Path) -> None:
         "    except OSError as error: print(count, error.strerror)\n"
         "log.close()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "log", OURS],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    command = prepared(room(limit), sys.executable, "-c", code, tmp_path / "log", OURS)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     failed = "".join(f"{count} {os.strerror(errno.EFBIG)}\n" for count in range(2, 9))
     assert (done.stdout, done.stderr) == (failed, "")
     assert (tmp_path / "log").read_text() == f"{OURS}\n" * 2
@@ -389,14 +388,8 @@ def test_position_of_a_failed_append_is_the_one_before(tmp_path: Path) -> None:
     )
     path = write(tmp_path / "log", f"{OURS}\n")
     limit = len(OURS) + 20
-    done = subprocess.run(
-        [sys.executable, "-c", code, path, OURS],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    command = prepared(room(limit), sys.executable, "-c", code, path, OURS)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.root import ROOT
+from tests.helpers.prepared import prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +53,8 @@ def test_a_library_that_is_broken_is_named_with_its_reason(code: str, tmp_path: 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_working_directory_that_is_gone_is_said(program: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / program, "-h"], cwd=tmp_path, preexec_fn=tmp_path.rmdir,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = prepared("os.rmdir(os.getcwd())", sys.executable, ROOT / program, "-h")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     gone = "the working directory is gone: change to another folder"
     assert done.stderr == f"{program}: error: {gone}\n"

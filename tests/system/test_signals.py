@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.root import ROOT
+from tests.helpers.prepared import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,25 +28,23 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-def start(
-    code: str, hang_up: signal.Handlers = signal.SIG_DFL, held_back: Sequence[int] = ()
-) -> subprocess.Popen:
+def start(code: str, hang_up: str = "SIG_DFL", held_back: Sequence[int] = ()) -> subprocess.Popen:
     """Starts a process that ends in order and runs code.
 
     Args:
         code: in Python.
-        hang_up: what a hang-up does at the start, however the tests themselves were started.
+        hang_up: the name of what a hang-up does at the start, however the tests themselves were
+            started.
         held_back: signals that are blocked at the start.
     """
 
-    def prepare() -> None:
-        signal.signal(signal.SIGHUP, hang_up)
-        signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
-
-    return subprocess.Popen(
-        [sys.executable, "-c", BEGIN + code], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        preexec_fn=prepare,
-    )  # fmt: skip
+    prepare = f"""
+import signal
+signal.signal(signal.SIGHUP, signal.{hang_up})
+signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in held_back]})
+"""
+    command = prepared(prepare, sys.executable, "-c", BEGIN + code)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -65,7 +64,7 @@ with StopSignals() as stop:
     print(stop.received)
 os.kill(os.getpid(), signal.SIGHUP)
 """
-    process = start(code, hang_up=signal.SIG_IGN)
+    process = start(code, hang_up="SIG_IGN")
     assert process.communicate() == ("None\n", None)
     assert process.returncode == 0
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from system.root import ROOT
+from tests.helpers.prepared import prepared
 
 BEGIN = """
 import os, sys
@@ -17,9 +18,12 @@ open_streams()
 """
 
 
-def start(code: str, **options: object) -> subprocess.Popen:
-    """Starts a process that opens our streams and runs code."""
-    return subprocess.Popen([sys.executable, "-c", BEGIN + code], cwd=ROOT, **options)
+def start(code: str, prepare: str = "", **options: object) -> subprocess.Popen:
+    """Starts a process that opens our streams and runs code; `prepare` is run before it begins."""
+    command = [sys.executable, "-c", BEGIN + code]
+    return subprocess.Popen(
+        prepared(prepare, *command) if prepare else command, cwd=ROOT, **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,8 +73,8 @@ for n in range(3):
     os.close(reader)
     with open("/dev/full", "w") as full:
         stdout = {"full": full, "gone": writer, "closed": None}[lost]
-        close = (lambda: os.close(1)) if lost == "closed" else None
-        process = start(code, stdout=stdout, stderr=subprocess.PIPE, text=True, preexec_fn=close)
+        prepare = "os.close(1)" if lost == "closed" else ""
+        process = start(code, prepare, stdout=stdout, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     _, errors = process.communicate()
     why = {
@@ -84,5 +88,5 @@ for n in range(3):
 
 def test_a_file_never_gets_the_number_of_a_stream_that_is_closed() -> None:
     code = "sys.exit(os.open(os.devnull, os.O_WRONLY))"
-    process = start(code, preexec_fn=lambda: os.closerange(0, 3))
+    process = start(code, "os.closerange(0, 3)")
     assert process.wait() == 3

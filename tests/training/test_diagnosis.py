@@ -165,15 +165,15 @@ def test_nothing_is_said_of_a_real_run_that_learnt() -> None:
     assert sum(each.steps >= 200_000 for each in episodes) > 200
 
 
-def lines_of(learning_rate: float) -> list[str]:
-    """Returns what is said of a run of the falling ball, which is judged from step 2,400 on."""
+def lines_of(learning_rate: float, train_every: int) -> list[str]:
+    """Returns what is said of a run of the falling ball, which is judged from step 2,800 on."""
     config = Config(
         environment=UNKNOWN,
         envs=16,
         memory_size=8_000,
         pretrain_transitions=1_000,
-        steps=4_800,
-        train_every=8,
+        steps=3_200,
+        train_every=train_every,
         target_update_period=400,
         explore_steps=2_400,
         epsilon_end=0.05,
@@ -185,7 +185,7 @@ def lines_of(learning_rate: float) -> list[str]:
     batches = make_prefetcher(config, shape, rngs[2])
     trainer = Trainer(config, environments, agent, batches)
     # All 16 games end together, every 128 steps.
-    limits = Limits(step=4_000, spread=0.0, dead=1.0)
+    limits = Limits(step=2_800, spread=0.0, dead=1.0)
     trainer.diagnosis = Diagnosis(config, limits)
     for _ in trainer.pretrain():
         pass
@@ -197,9 +197,9 @@ def lines_of(learning_rate: float) -> list[str]:
 
 
 def test_a_run_that_cannot_learn_says_so_and_one_that_learns_says_nothing() -> None:
-    [line] = lines_of(learning_rate=1e-9)
+    [line] = lines_of(learning_rate=1e-9, train_every=80)
     assert "is no better than that of random play" in line
-    assert not lines_of(learning_rate=1e-3)
+    assert not lines_of(learning_rate=1e-3, train_every=8)
 
 
 def test_a_run_says_it_on_the_terminal_once(
@@ -207,20 +207,20 @@ def test_a_run_says_it_on_the_terminal_once(
 ) -> None:
     config = Config(
         environment="Breakout-v0",
-        envs=4,
+        envs=2,
         memory_size=4_000,
         batch_size=8,
-        pretrain_transitions=200,
-        steps=1_600,
+        pretrain_transitions=100,
+        steps=1_000,
         train_every=40,
-        explore_steps=400,
+        explore_steps=250,
         seed=3,
         progress=False,
         out=str(tmp_path),
     )
     trainer = assemble(config)
     # With so few updates, all states have the values of the first weights, or nearly so.
-    trainer.diagnosis = Diagnosis(config, Limits(step=800, games=2, spread=1.0))
+    trainer.diagnosis = Diagnosis(config, Limits(step=500, games=2, spread=1.0))
     evaluations = make_evaluations(config, trainer)
     with RewardLog(config.log_path) as log, StopSignals() as stop, LiveView(config) as view:
         files = RunFiles(config, trainer, evaluations, log)

@@ -24,7 +24,7 @@ from training.resuming import find_checkpoint
 
 COLUMNS = 80
 FLAGS = (
-    *("-env", "Breakout-v0", "--envs", 8, "-m", 2_000, "-pre", 64, "-st", 800),
+    *("-env", "Breakout-v0", "--envs", 4, "-m", 2_000, "-pre", 64, "-st", 800),
     *("--frame-skip", 8, "--train-every", 100, "--seed", 3),
     *("--eval-every", 800, "--eval-episodes", 1, "--eval-epsilon", 0.5),
 )

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 # Short games, so that some end; small networks and few updates, so that it is quick.
 SMALL: dict[str, Any] = {
     "environment": "Breakout-v0",
-    "envs": 4,
+    "envs": 2,
     "memory_size": 3_000,
     "batch_size": 8,
-    "pretrain_transitions": 400,
-    "steps": 1_600,
+    "pretrain_transitions": 200,
+    "steps": 1_000,
     "train_every": 16,
     "target_update_period": 160,
-    "explore_steps": 1_000,
+    "explore_steps": 600,
     "seed": 3,
     "progress": False,
 }
@@ -57,9 +57,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "priority_exponent": 0.6,
         "n_step_start": 10,
         "discount_start": 0.5,
-        "horizon_steps": 800,
+        "horizon_steps": 500,
         "envs": 1,
-        "steps": 1_000,
+        "steps": 700,
     },
     "counted by games, raw frames, momentum": {
         "count_by": "games",
@@ -96,7 +96,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("gathered", [200, 400])
+@pytest.mark.parametrize("gathered", [100, 200])
 def test_a_run_stopped_in_pretraining_goes_on_with_it(
     tmp_path: Path, whole_run: Path, gathered: int
 ) -> None:
@@ -130,8 +130,8 @@ def half_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gives the folder of a run that was stopped half-way with two checkpoints, made once."""
     out = tmp_path_factory.mktemp("half")
     config = Config(**SMALL, out=str(out))
-    interrupted(config, 800)
-    assert not run_to(config, 1_200).lost
+    interrupted(config, 500)
+    assert not run_to(config, 760).lost
     return out
 
 
@@ -172,18 +172,18 @@ def test_a_run_keeps_its_environments_and_the_place_of_its_frames_on_any_machine
     assert found
     machine = Machine(16, has_bfloat16=True, gpu=gpu)
     # One that auto chooses nowhere.
-    assert SMALL["envs"] == 4 != environments(machine).value
+    assert SMALL["envs"] == 2 != environments(machine).value
     for on_device in (False, True):
         found.attributes["settings"]["memory_on_device"] = on_device
         for flags in ({}, {"envs": "auto", "memory_on_device": "auto"}):
             config, origins = make_config(given(half, **flags), found, machine=machine)
-            assert (config.envs, origins["envs"]) == (4, "checkpoint")
+            assert (config.envs, origins["envs"]) == (2, "checkpoint")
             assert (config.memory_on_device, origins["memory_on_device"]) == (
                 on_device, "checkpoint",
             )  # fmt: skip
         with pytest.raises(ConfigError, match="--memory-on-device is "):
             make_config(given(half, memory_on_device=not on_device), found, machine=machine)
-    with pytest.raises(ConfigError, match="--envs is 8 environments, and 4 environments in "):
+    with pytest.raises(ConfigError, match="--envs is 8 environments, and 2 environments in "):
         make_config(given(half, envs=8), found)
 
 
@@ -227,14 +227,14 @@ def test_a_given_step_size_is_that_of_the_updates_to_come(half: Path) -> None:
 def test_flags_of_the_schedule_start_a_new_one_there(half: Path) -> None:
     found = find_checkpoint(given(half))
     config, _ = make_config(
-        given(half, epsilon_start=0.5, epsilon_end=0.1, explore_steps=300), found
+        given(half, epsilon_start=0.5, epsilon_end=0.1, explore_steps=150), found
     )
     trainer = assemble(config, frozenset({"epsilon_start", "epsilon_end", "explore_steps"}), found)
-    assert trainer.step == 1_200
+    assert trainer.step == 760
     epsilons = [(trainer.step, trainer.epsilon) for _ in trainer.train()]
     trainer.close()
     for step, epsilon in epsilons:
-        assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 4 - 1_200) / 300))
+        assert epsilon == pytest.approx(max(0.1, 0.5 - 0.4 * (step - 2 - 760) / 150))
     assert not trainer.lost
 
 
@@ -246,7 +246,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory, half_run: Path) -> Path:
     """
     half = Path(shutil.copytree(half_run, tmp_path_factory.mktemp("resumed") / "half"))
     with (half / "Breakout-v0_log.txt").open("a") as file:
-        file.write("Episode: 99 Reward: 1.0 Steps: 1300 Current Epsilon: 0.1 Loss: 0.0 Acc: 0.0\n")
+        file.write("Episode: 99 Reward: 1.0 Steps: 800 Current Epsilon: 0.1 Loss: 0.0 Acc: 0.0\n")
     (half / "Breakout-v0_weights.h5").unlink()
     same = [
         f"-exs={SMALL['explore_steps']}",
@@ -297,12 +297,12 @@ def test_a_memory_that_is_left_out_is_gathered_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = Config(**SMALL, out=str(tmp_path), replay_checkpoint=False)
-    interrupted(config, 800)
+    interrupted(config, 500)
     assert not list(tmp_path.glob("*/*/memory"))
     assert main(["-c", str(config.weights_path), "--out", str(tmp_path)]) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "the whole run but the replay memory, which was left out and the games in " in output
-    assert "pretraining, the network decides: from step 0 to 400" in output
+    assert "pretraining, the network decides: from step 0 to 200" in output
     numbers = [episode.number for episode in read_log(config.log_path).episodes]
     assert numbers == list(range(len(numbers)))
 
@@ -311,7 +311,7 @@ def test_leaving_the_memory_out_is_said_with_what_it_costs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(Config(**{**SMALL, "steps": 8}, out=str(tmp_path), replay_checkpoint=False))
-    assert "gathers 400 transitions anew" in " ".join(capsys.readouterr().out.split())
+    assert "gathers 200 transitions anew" in " ".join(capsys.readouterr().out.split())
 
 
 def test_weights_only_takes_no_checkpoint_and_keeps_it(
@@ -402,11 +402,11 @@ def test_a_checkpoint_of_an_older_or_newer_program_is_refused_by_name(
 
 
 def test_a_checkpoint_of_version_2_goes_on_with_what_the_settings_were_then(tmp_path: Path) -> None:
-    settings = {**PLAIN, **SMALL, "steps": 480}
+    settings = {**PLAIN, **SMALL, "steps": 320}
     whole, config = (Config(**settings, out=str(tmp_path / name)) for name in ("whole", "parted"))
     assert train(whole) == 0
     Path(config.out).mkdir()
-    interrupted(config, 240)
+    interrupted(config, 160)
     file = max(config.checkpoint_path.iterdir()) / "run"
     with ArrayFile(file, "run") as opened:
         attributes = {**opened.attributes, "version": 2}

@@ -14,7 +14,7 @@ from storage.evaluation_log import read_evaluations
 from system.root import ROOT
 
 FLAGS = [
-    *["-env", "Breakout-v0", "--seed", "1", "--envs", "4", "--steps", "80", "--no-progress"],
+    *["-env", "Breakout-v0", "--seed", "1", "--envs", "2", "--steps", "80", "--no-progress"],
     *["-m", "2000", "-pre", "200", "-b", "8", "--train-every", "8", "--update", "40"],
     *["--eval-every", "40", "--eval-episodes", "1", "--eval-epsilon", "0.5"],
 ]
@@ -33,6 +33,9 @@ def test_a_run_and_its_resume_work_without_tensorflow(tmp_path: Path) -> None:
     packages = packages_without_tensorflow(tmp_path / "packages")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(packages)}
     environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling takes longer than running
+    # What the run compiled is not compiled again for the rest of it.
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "compiled")
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     weights = str(tmp_path / "Breakout-v0_weights.h5")
     for flags in ([*FLAGS, "--tensorboard"], ["-c", weights, "--steps", "120", "--no-progress"]):
         # Without its own search for packages, Python finds those alone.

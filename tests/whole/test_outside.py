@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
 from system.root import ROOT
 from tests.helpers.outcomes import assert_same
+from tests.helpers.prepared import prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GAME = "Breakout-v4"
 RUN = [
-    *["-env", GAME, "-m", "2000", "-pre", "64", "--envs", "4", "--seed", "1", "-b", "8"],
+    *["-env", GAME, "-m", "2000", "-pre", "64", "--envs", "2", "--seed", "1", "-b", "8"],
     *["--precision", "float32"],
 ]
+# Makes standard input the terminal of a session. Under nohup, the tests would ignore hang-ups.
+AT_A_TERMINAL = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
 # Python loads it at its start. With it there is no folder for temporary files.
 SITE = "import tempfile; tempfile._candidate_tempdir_list = list"
 
@@ -79,15 +84,10 @@ def test_a_run_is_the_same_whatever_it_inherits(undisturbed: Path, tmp_path: Pat
 def test_a_terminal_that_closes_ends_a_run_with_all_saved(tmp_path: Path) -> None:
     """Its size is 0×0, as in some containers, so it gets plain lines."""
     ours, theirs = pty.openpty()
-
-    def prepare() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
-
+    command = [sys.executable, ROOT / "dqn_atari.py", *RUN, "-st", "40000", "--out", tmp_path]
     process = subprocess.Popen(
-        [sys.executable, ROOT / "dqn_atari.py", *RUN, "-st", "40000", "--out", tmp_path],
-        stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=prepare,
+        prepared(AT_A_TERMINAL, *command), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
     with open(ours) as terminal:
