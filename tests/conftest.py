@@ -24,16 +24,25 @@ hypothesis.settings.load_profile("suite")
 LONG = [
     "test_resuming",
     "test_learning",
-    "test_command_line",
     "test_trainer",
     "test_preprocessing",
+    "test_sweeps",
     "test_agent",
     "test_saved_environments",
-    "test_sweeps",
+    "test_command_line",
+    "test_device_frames",
     "test_killed",
-    "test_outside",
     "test_room",
+    "test_evaluations",
+    "test_outside",
+    "test_prefetching",
     "test_trained_agents",
+    "test_weights",
+    "test_training_window",
+    "test_rollouts",
+    "test_tensorboard_log",
+    "test_recipes",
+    "test_devices",
 ]
 
 
