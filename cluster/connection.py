@@ -25,8 +25,6 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from system.console import counted
 from system.cores import usable_cores
 from system.errors import OneLineError
@@ -123,6 +121,8 @@ def _started(cpus: int, object_store: int) -> Iterator[None]:
 
 def _end_those_of(folder: str) -> None:
     """Ends what a start that has failed leaves behind: processes of ours that name its folder."""
+    import psutil
+
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if any(folder in word for word in child.cmdline()):

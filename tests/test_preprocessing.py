@@ -1,6 +1,7 @@
 """What the Atari environments promise."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import ale_py
 import cv2
@@ -54,7 +55,7 @@ def repeat(action: int, count: int) -> np.ndarray:
     ("environment_id", "count", "num_steps", "settings"),
     [
         # Past the first seeds.
-        ("Breakout-v0", 2, 1_200, {"life_loss": "terminal"}),
+        ("Breakout-v0", 1, 1_200, {"life_loss": "terminal"}),
         ("Breakout-v4", 2, 150, {"screen": "crop", "life_loss": "penalty", "no_op_limit": 1}),
         ("Pong-v4", 1, 300, {"frame_skip": 16}),
         ("ALE/Seaquest-v5", 2, 120, {"screen": "crop", "frame_skip": 16, "life_loss": "penalty"}),
@@ -63,8 +64,8 @@ def repeat(action: int, count: int) -> np.ndarray:
         ("Backgammon-v4", 2, 60, {"frame_skip": 1}),
         ("Asteroids-v0", 1, 150, {"frame_max": False, "frame_skip": 16}),
         ("Phoenix-v4", 2, 40, {"screen": "square", "frame_skip": 2}),
-        ("Breakout-v0", 2, 250, {"raw": True, "no_op_limit": 2}),
-        ("Breakout-v0", 1, 120, {"raw": True, "frame_skip": 16, "screen": "square"}),
+        ("Breakout-v0", 2, 120, {"raw": True, "no_op_limit": 2}),
+        ("Breakout-v0", 1, 90, {"raw": True, "frame_skip": 16, "screen": "square"}),
         (
             "ALE/Seaquest-v5",
             2,
@@ -244,7 +245,7 @@ def test_steps_already_given_are_not_written_over() -> None:
 def test_same_seed_plays_the_same_games_and_another_seed_others() -> None:
     games = []
     for seed in (1, 1, 2):
-        environments = make("Breakout-v0", seed, count=4)
+        environments = make("Breakout-v0", seed, count=2)
         games.append((environments.reset(), play(environments, 60)))
         environments.close()
     (start_1, game_1), (start_2, game_2), (start_3, game_3) = games
@@ -338,14 +339,19 @@ def plain_game() -> Step:
     return breakout_game()
 
 
+@pytest.fixture(scope="module")
+def game_of_terminals() -> Step:
+    return breakout_game(life_loss="terminal")
+
+
 def test_lost_life_is_nothing_unless_asked_for(plain_game: Step) -> None:
     assert plain_game.terminals.tolist() == plain_game.ends.tolist()
     assert plain_game.ends.tolist() == [False] * (len(plain_game.ends) - 1) + [True]
     assert plain_game.rewards.min() == 0
 
 
-def test_a_lost_life_does_not_restart_the_game(plain_game: Step) -> None:
-    game = breakout_game(life_loss="terminal")
+def test_a_lost_life_does_not_restart_the_game(plain_game: Step, game_of_terminals: Step) -> None:
+    game = game_of_terminals
     np.testing.assert_array_equal(game.frames, plain_game.frames)
     np.testing.assert_array_equal(game.rewards, plain_game.rewards)
     np.testing.assert_array_equal(game.ends, plain_game.ends)
@@ -355,9 +361,9 @@ def test_a_lost_life_does_not_restart_the_game(plain_game: Step) -> None:
 
 @pytest.mark.parametrize("penalty", [None, 0.0, 2.5, 100.0])
 def test_lost_life_costs_what_it_should_where_it_is_penalised(
-    plain_game: Step, penalty: float | None
+    plain_game: Step, game_of_terminals: Step, penalty: float | None
 ) -> None:
-    lost = breakout_game(life_loss="terminal").terminals
+    lost = game_of_terminals.terminals
     given = {} if penalty is None else {"life_penalty": penalty}
     game = breakout_game(life_loss="penalty", **given)
     cost = 1.0 if penalty is None else penalty
@@ -554,8 +560,9 @@ def play_a_while(environments: AtariEnvironments) -> Step:
     return Step(*map(np.stack, zip(*steps(environments, actions), strict=True)))
 
 
+@cache
 def play_as_set(for_scores: bool = False, **settings: object) -> Step:
-    """Plays with these settings, from one seed."""
+    """Plays with these settings, from one seed; what has been played is not played again."""
     config = Config(**{"environment": "Breakout-v0", "no_op_limit": 0, **settings})
     environments = make_environments(
         config, 2, np.random.default_rng(5), shown=False, for_scores=for_scores

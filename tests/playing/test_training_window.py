@@ -199,12 +199,12 @@ def test_a_watched_run_writes_the_same_log_and_weights(
     for watched in (False, True):
         config = Config(
             environment="Breakout-v0",
-            envs=4,
+            envs=2,
             memory_size=2_000,
             pretrain_transitions=64,
-            steps=1_000,
+            steps=700,
             train_every=100,
-            explore_steps=1_000,
+            explore_steps=700,
             seed=3,
             progress=False,
             render=watched,

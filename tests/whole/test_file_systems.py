@@ -24,7 +24,7 @@ from dqn_atari import main
 sys.exit(main())
 """
 FLAGS = (
-    "-env Breakout-v0 -m 2000 -b 8 -pre 200 -st 1000 --envs 4 --train-every 40 --seed 1 "
+    "-env Breakout-v0 -m 2000 -b 8 -pre 200 -st 600 --envs 2 --train-every 40 --seed 1 "
     "--network nips --precision float32 --eval-every 0 --no-progress"
 )
 
