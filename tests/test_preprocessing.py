@@ -64,7 +64,7 @@ def repeat(action: int, count: int) -> np.ndarray:
         ("Backgammon-v4", 2, 60, {"frame_skip": 1}),
         ("Asteroids-v0", 1, 150, {"frame_max": False, "frame_skip": 16}),
         ("Phoenix-v4", 2, 40, {"screen": "square", "frame_skip": 2}),
-        ("Breakout-v0", 2, 120, {"raw": True, "no_op_limit": 2}),
+        ("Breakout-v0", 2, 250, {"raw": True, "no_op_limit": 2}),
         ("Breakout-v0", 1, 90, {"raw": True, "frame_skip": 16, "screen": "square"}),
         (
             "ALE/Seaquest-v5",

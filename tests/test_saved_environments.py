@@ -15,7 +15,7 @@ from storage.state import State
 KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sticky actions": ("Breakout-v0", 3, {}),
     "one environment": ("Breakout-v4", 1, {"no_op_limit": 3}),
-    "lost lives and many ends": ("Breakout-v0", 2, {"no_op_limit": 1, "life_loss": "penalty"}),
+    "lost lives and many ends": ("Breakout-v0", 4, {"no_op_limit": 2, "life_loss": "penalty"}),
     "raw frames": ("Breakout-v0", 2, {"raw": True, "screen": "crop", "no_op_limit": 3}),
     "colours": ("Freeway-v0", 2, {"screen": "square"}),
 }
