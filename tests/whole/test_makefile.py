@@ -19,7 +19,12 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="there is no ma
 
 def commands(venv: Path, *words: str) -> list[str]:
     """Returns the commands that `make` would run, with this virtual environment."""
-    environment = {name: value for name, value in os.environ.items() if name != "GPU"}
+    # `make test` hands its own variables on, by which another make would print its folder.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("GPU", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     done = subprocess.run(
         ["make", "-n", f"VENV={venv}", *words],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
