@@ -28,7 +28,7 @@ test: $(VENV)/test-ready
 lint: $(VENV)/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy *.py system settings storage atari replay learning playing training cluster plotting cluster benchmarks docs
+	$(BIN)/mypy *.py system settings storage atari replay learning playing training cluster plotting benchmarks docs
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
