@@ -106,7 +106,7 @@ class ActorTrainer(TrainingLoop):
             self.read_updates()
             self._learn(due)
             self._remember(turn)
-            yield self._count_episodes(turn)
+            yield self._count_episodes(turn.actions, turn.step, self._streams(turn.actor))
         self._learn(self.learning.prepare(self.step, self.count))
         self.read_updates()
 
@@ -172,15 +172,6 @@ class ActorTrainer(TrainingLoop):
         self.batches.append(
             step.frames, turn.actions, step.rewards, step.terminals, step.ends, part=part
         )
-
-    def _count_episodes(self, turn: Turn) -> list[Episode]:
-        if turn.step.ends.any():
-            self.read_updates()
-        streams = self._streams(turn.actor)
-        episodes = self.episodes.add_step(turn.actions, turn.step, self._moment(), streams)
-        for episode in episodes:
-            self.diagnosis.note(episode)
-        return episodes
 
     def _streams(self, actor: int) -> slice:
         """Returns the environments of an actor among all."""

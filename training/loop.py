@@ -7,15 +7,18 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from training.diagnosis import Diagnosis
-from training.episode_tracker import EpisodeTracker, Moment
+from training.episode_tracker import ALL, EpisodeTracker, Moment
 from training.learning import Learning
 from training.schedules import make_epsilon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+
     from agent import Agent
     from atari.histories import History
+    from preprocessing import Step
     from settings.config import Config
     from storage.episode_log import Episode
     from storage.state import State
@@ -133,7 +136,15 @@ class TrainingLoop(ABC):
         """Whether all `--steps` or `--games` are done."""
         return self.step >= self._config.steps or 0 < self._config.games <= self.episodes.number
 
-    def _moment(self) -> Moment:
-        """Returns where the run is."""
+    def _count_episodes(
+        self, actions: np.ndarray, step: Step, streams: slice = ALL
+    ) -> list[Episode]:
+        """Adds a step of some streams to what is told of a run; returns the episodes that ended."""
+        if step.ends.any():
+            self.read_updates()
         frames = self.step * self._config.frame_skip
-        return Moment(self.step, frames, self.epsilon, self.seconds, self.learning.dead_relus)
+        moment = Moment(self.step, frames, self.epsilon, self.seconds, self.learning.dead_relus)
+        episodes = self.episodes.add_step(actions, step, moment, streams)
+        for episode in episodes:
+            self.diagnosis.note(episode)
+        return episodes

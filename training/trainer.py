@@ -114,14 +114,6 @@ class Trainer(TrainingLoop):
         self.batches.append(self.stack.newest, actions, step.rewards, step.terminals, step.ends)
         self.stack.push(step.frames, step.ends)
 
-    def _count_episodes(self, actions: np.ndarray, step: Step) -> list[Episode]:
-        if step.ends.any():
-            self.read_updates()
-        episodes = self.episodes.add_step(actions, step, self._moment())
-        for episode in episodes:
-            self.diagnosis.note(episode)
-        return episodes
-
     def close(self) -> None:
         """Frees the emulators and the thread that draws."""
         self.environments.close()
