@@ -6,6 +6,9 @@ A worker of Ray's that is killed leaves behind what it has started. Linux tells 
 parent has ended, if it asks for that, and what the process becomes is told as well. Elsewhere it is
 not.
 
+It is told by a hang-up, as when a terminal closes. Linux can say it once for each thread of the
+parent, and at a second SIGTERM the program would end at once, without its checkpoint.
+
 Args:
     PARENT: the number of the process that starts this one.
     COMMAND: a program by its path, and its arguments.
@@ -23,9 +26,10 @@ def main() -> None:
     """Becomes the command."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup ray start` ignores it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGHUP)
         if os.getppid() != parent:  # it had ended before
-            sys.exit(128 + signal.SIGTERM)
+            sys.exit(128 + signal.SIGHUP)
     os.execv(command[0], command)
 
 
