@@ -1,8 +1,8 @@
 """The actors of a run as its learner sees them: asked for chunks, heard, and replaced.
 
-learner     asks ──► actor 0   chunk ▒▒▒▒ chunk ▒▒▒▒      at most `CREDITS` chunks are asked for
-asks ──► actor 1   chunk ▒▒▒▒▒▒▒▒▒▒▒▒         of each and not yet taken: an actor
-takes ◄── whichever is ready first            that is ahead waits
+    learner   asks ──► actor 0   chunk ▒▒▒▒ chunk ▒▒▒▒   at most `CREDITS` chunks are asked for
+              asks ──► actor 1   chunk ▒▒▒▒▒▒▒▒▒▒▒▒      of each and not yet taken: an actor
+              takes ◄── whichever is ready first         that is ahead waits
 """
 
 from __future__ import annotations

@@ -223,6 +223,10 @@ def test_what_makes_a_machine_unfit_is_one_line(tmp_path: Path) -> None:
             ({"folder": str(tmp_path / "other")}, "give an --out that all machines share"),
             ({"mark": (wanted.mark[0], "0")}, "give an --out that all machines share"),
         ]
+        if sys.platform == "linux":
+            # Nobody can make a file there.
+            kernel = {"folder": "/proc/sys/kernel", "mark": ("ostype", "Linux\n")}
+            cases += [(kernel, "it cannot write in /proc/sys/kernel (")]
         for other, says in cases:
             problem = problem_here(*wanted._replace(**other))
             assert problem
