@@ -14,6 +14,7 @@ from keras import ops
 from learning.compiled import Models, compiled_calls
 from learning.dead_relus import DeadReLUs, relus_of
 from learning.distributions import DISTRIBUTIONS
+from learning.layers import Whitening
 from learning.learner import Actor, Algorithm, Learner
 from learning.networks import NETWORKS, NetworkOptions, computing_in
 from learning.optimizers import OPTIMIZERS
@@ -154,6 +155,21 @@ class Agent:
         """
         self.calls.release()
         return self._online
+
+    @property
+    def lacks_pixel_statistics(self) -> bool:
+        """Whether its networks whiten pixels, and nobody has given them the statistics."""
+        return any(not layer.has_statistics for layer in self._whitening_layers())
+
+    def set_pixel_statistics(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Gives both networks the mean and the deviation of each pixel, [H, W] float, to whiten."""
+        for layer in self._whitening_layers():
+            layer.set_statistics(mean, deviation)
+
+    def _whitening_layers(self) -> list[Whitening]:
+        self.calls.release()
+        layers = [*self._online.layers, *self._target.layers]
+        return [layer for layer in layers if isinstance(layer, Whitening)]
 
     def values(self, states: np.ndarray) -> np.ndarray:
         """Returns the online network's Q values, [n, A] float32, of states, [n, H, W, k] uint8."""
@@ -357,4 +373,5 @@ def network_options(config: Config) -> NetworkOptions:
         value_scale=config.value_scale,
         hidden_activation=config.hidden_activation,
         input_scaling=config.input_scaling,
+        whitening=config.whitening,
     )

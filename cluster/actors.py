@@ -3,6 +3,8 @@
     learner   asks ──► actor 0   chunk ▒▒▒▒ chunk ▒▒▒▒   at most `CREDITS` chunks are asked for
               asks ──► actor 1   chunk ▒▒▒▒▒▒▒▒▒▒▒▒      of each and not yet taken: an actor
               takes ◄── whichever is ready first         that is ahead waits
+
+Each actor has a place, which another takes when it dies.
 """
 
 from __future__ import annotations

@@ -1,17 +1,79 @@
-"""Layers that Keras does not have: noisy, spectrally normalised, and those of quantile networks."""
+"""Layers that Keras does not have, such as noisy, normalised and whitening ones."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers, ops
 from keras.initializers import RandomUniform
 
+from system.devices import is_jax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
 FIRST_NOISE = 0.5  # sigma_0 of Fortunato et al. 2018, section 3.2
 VARIANCE_EPSILON = 1e-8  # added to the variance of a layer's outputs, against division by 0
 COSINES = 64  # of the embedding, Dabney et al. 2018b, section "Evaluation"
+# Of pixels that are whitened. The first is added to deviations: pixels from 0 to 255 that never
+# change have none, and a small one must not make what is rare too large.
+DEVIATION_FLOOR, MOST_DEVIATIONS = 8.0, 5.0
+
+
+@keras.saving.register_keras_serializable("dqn_atari")
+class Whitening(layers.Layer):
+    """Subtracts from each pixel its mean and divides by its deviation, clipped to [-5, 5].
+
+    As Burda et al. 2019, section 2.4, do with their inputs. What seldom changes, such as the
+    background, becomes 0, and what is small and seldom anywhere, such as a ball, becomes large. All
+    frames of a state have the same mean and deviation. Until they are given, it scales from 0-255
+    to 0-1.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Makes room for the mean and for what to multiply by, neither of which is trained."""
+        shape = (*input_shape[1:3], 1)
+        scale = keras.initializers.Constant(1 / 255)
+        # Bfloat16 would round the mean to whole numbers.
+        options: dict[str, Any] = {"shape": shape, "trainable": False, "autocast": False}
+        self.mean = self.add_weight(initializer="zeros", name="mean", **options)
+        self.scale = self.add_weight(initializer=scale, name="scale", **options)
+        self._whitened = _in_one_pass(self._compute)
+
+    def set_statistics(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Takes the mean and the deviation of each pixel, [H, W] float, on the scale of 0-255."""
+        self.mean.assign(mean[..., None])
+        self.scale.assign(1 / (deviation[..., None] + DEVIATION_FLOOR))
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether they were given: there is no game whose pixels are all black."""
+        return bool(ops.convert_to_numpy(self.mean).any())
+
+    def call(self, states: Any) -> Any:
+        """Returns [B, H, W, k] in what the layer computes in, for states [B, H, W, k] uint8."""
+        return self._whitened(states, self.mean.value, self.scale.value)
+
+    def _compute(self, states: Any, mean: Any, scale: Any) -> Any:
+        whitened = (ops.cast(states, "float32") - mean) * scale
+        return ops.cast(ops.clip(whitened, -MOST_DEVIATIONS, MOST_DEVIATIONS), self.compute_dtype)
+
+
+def _in_one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of arrays, all of whose operations are made in one pass over them.
+
+    JAX compiles by XLA, which does so; TensorFlow has to be asked, and would take four times as
+    long for the pixels of a batch.
+    """
+    if is_jax():
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False, jit_compile=True)
 
 
 @keras.saving.register_keras_serializable("dqn_atari")

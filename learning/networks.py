@@ -24,7 +24,7 @@ import keras
 from keras import layers
 
 from learning.initializers import INITIALIZERS
-from learning.layers import CosineEmbedding, Duel, Fork, NoisyDense
+from learning.layers import CosineEmbedding, Duel, Fork, NoisyDense, Whitening
 from learning.normalizations import NORMALIZATIONS
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class NetworkOptions:
     value_scale: float = 1.0  # factor on the first weights of the values
     hidden_activation: str = "relu"  # of the dense layer
     input_scaling: bool = True  # from 0–255 to 0–1
+    whitening: bool = False  # of pixels, in place of that; Burda et al. 2019, section 2.4
 
 
 def nature_network(
@@ -167,6 +168,9 @@ class _Builder:
         self._seeds = itertools.count(seed)
         states = keras.Input(state_shape, dtype="uint8", name="states")
         self._inputs = {"states": states}
+        if options.whitening:
+            self.hidden = Whitening(name="whitening")(states)
+            return
         # Scaling takes time, and makes no difference if a later normalisation removes all factors.
         is_moot = self._homogeneous and self._normalization.removes_scale
         scale = 1 / 255 if options.input_scaling and not is_moot else 1

@@ -316,6 +316,12 @@ class Config(RunPaths):
         about="scale the pixels from 0-255 to 0-1",
         fixed=True,
     )  # fmt: skip
+    whitening: bool = setting(
+        True, "--whitening", group="network",
+        about="subtract from each pixel its mean in the steps before training, and divide by its "
+        "deviation",
+        fixed=True,
+    )  # fmt: skip
     precision: str = setting(
         "float32", "--precision", group="network", choices=("float32", "bfloat16"),
         about="what the layers compute in; bfloat16 is faster, and coarser, and needs a processor "

@@ -33,6 +33,7 @@ PLAIN: dict[str, Any] = {
     "hidden_biases": True,
     "initializer": "glorot",
     "value_scale": 1.0,
+    "whitening": False,
     "precision": "float32",
     "explore_steps": 100_000,
 }

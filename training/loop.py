@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from training.diagnosis import Diagnosis
 from training.episode_tracker import ALL, EpisodeTracker, Moment
 from training.learning import Learning
+from training.pixel_statistics import pixel_statistics
 from training.schedules import make_epsilon
 
 if TYPE_CHECKING:
@@ -135,6 +136,14 @@ class TrainingLoop(ABC):
     def is_over(self) -> bool:
         """Whether all `--steps` or `--games` are done."""
         return self.step >= self._config.steps or 0 < self._config.games <= self.episodes.number
+
+    def _measure_pixels(self) -> None:
+        """Gives networks that whiten the statistics of the pixels in memory, before the first step.
+
+        They keep those that came with their weights. Where there was no pretraining, they get none.
+        """
+        if self.step == 0 and self.memory.can_sample and self.agent.lacks_pixel_statistics:
+            self.agent.set_pixel_statistics(*pixel_statistics(self.memory))
 
     def _count_episodes(
         self, actions: np.ndarray, step: Step, streams: slice = ALL

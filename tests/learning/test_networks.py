@@ -15,6 +15,7 @@ from learning.layers import (
     Fork,
     NoisyDense,
     SpectralConv2D,
+    Whitening,
     WholeLayerNormalization,
 )
 from learning.networks import NETWORKS, NetworkOptions, computing_in
@@ -121,6 +122,38 @@ def test_unscaled_pixels_are_255_times_as_large() -> None:
     kernel, *rest = scaled.get_weights()
     unscaled.set_weights([kernel / 255, *rest])
     np.testing.assert_allclose(unscaled(states()), scaled(states()), rtol=1e-4, atol=1e-6)
+
+
+def test_whitened_pixels_are_deviations_from_their_mean() -> None:
+    layer = Whitening()
+    states = np.array([0, 100, 255], np.uint8).reshape(3, 1, 1, 1).repeat(4, axis=3)
+    np.testing.assert_allclose(layer(states)[:, 0, 0, 0], [0, 100 / 255, 1], rtol=1e-6)
+    assert not layer.has_statistics
+    # A deviation of 32 and the 8 that are added; 255 would be 5.125 of these, and 5 are the most.
+    layer.set_statistics(np.full((1, 1), 50.0), np.full((1, 1), 32.0))
+    np.testing.assert_allclose(layer(states)[:, 0, 0, 0], [-1.25, 1.25, 5], rtol=1e-6)
+    assert layer.has_statistics
+
+
+def test_each_pixel_has_its_own_mean_which_bfloat16_does_not_round() -> None:
+    means = np.array([[200.0, 200.5]])
+    layer = Whitening(dtype="mixed_bfloat16")
+    layer(np.zeros((1, 1, 2, 4), np.uint8))
+    layer.set_statistics(means, np.zeros((1, 2)))
+    whitened = layer(np.full((1, 1, 2, 4), 202, np.uint8))
+    assert keras.backend.standardize_dtype(whitened.dtype) == "bfloat16"
+    np.testing.assert_array_equal(np.asarray(whitened)[0, 0, :, 3], [2 / 8, 1.5 / 8])
+
+
+def test_a_network_that_whitens_has_the_statistics_among_its_weights() -> None:
+    network, other = make("nips", whitening=True), make("nips", whitening=True)
+    rng = np.random.default_rng(3)
+    network.get_layer("whitening").set_statistics(*rng.uniform(0, 99, (2, *SMALL[:2])))
+    assert not np.allclose(network(states()), other(states()))
+    other.set_weights(network.get_weights())
+    np.testing.assert_array_equal(network(states()), other(states()))
+    trained = [weight.shape for weight in network.trainable_weights]
+    assert trained == [weight.shape for weight in make("nips").trainable_weights]
 
 
 def test_linear_hidden_layer_lets_negative_values_through() -> None:

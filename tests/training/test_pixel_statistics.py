@@ -1,0 +1,61 @@
+"""The statistics of pixels are those of the frames in memory, and both networks get them once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent import make_agent
+from replay_memory import ReplayMemory, make_memory
+from settings.config import Config
+from training.pixel_statistics import pixel_statistics
+
+SHAPE = (84, 84, 4)
+
+
+def a_memory(config: Config, frames: np.ndarray) -> ReplayMemory:
+    memory = make_memory(config, SHAPE)
+    zeros = np.zeros(config.envs)
+    for frame in frames:
+        memory.append(frame, zeros.astype(int), zeros, zeros > 0, zeros > 0)
+    return memory
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_statistics_are_the_mean_and_the_deviation_of_each_pixel(on_device: bool) -> None:
+    config = Config(environment="Pong-v4", envs=2, memory_size=400, memory_on_device=on_device)
+    frames = np.full((100, 2, 84, 84), 7, np.uint8)
+    # Nothing changes but two pixels, each in its own way.
+    frames[1::2, :, 10, 20] = 207
+    frames[:, 1, 30, 40] = 9
+    mean, deviation = pixel_statistics(a_memory(config, frames))
+    assert mean.dtype == deviation.dtype == np.float32
+    # Of 8,192 frames that are drawn.
+    assert mean[10, 20] == pytest.approx(107, abs=4)
+    assert deviation[10, 20] == pytest.approx(100, abs=1)
+    assert mean[30, 40] == pytest.approx(8, abs=0.04)
+    assert deviation[30, 40] == pytest.approx(1, abs=0.01)
+    mean[[10, 30], [20, 40]], deviation[[10, 30], [20, 40]] = 7, 0
+    # The black frames before an episode do not count.
+    np.testing.assert_array_equal(mean, np.full((84, 84), 7))
+    np.testing.assert_array_equal(deviation, np.zeros((84, 84)))
+
+
+def test_an_agent_gives_the_statistics_to_both_networks() -> None:
+    config = Config(environment="Pong-v4")
+    agent = make_agent(config, SHAPE, 6, np.random.default_rng(1))
+    states = np.random.default_rng(2).integers(0, 256, (3, *SHAPE), np.uint8)
+    before = agent.values(states)
+    assert agent.lacks_pixel_statistics
+    agent.set_pixel_statistics(np.full((84, 84), 99.0), np.full((84, 84), 9.0))
+    assert not agent.lacks_pixel_statistics
+    assert not np.allclose(agent.values(states), before)
+    target = agent.learner.target.get_weights()
+    for ours, theirs in zip(agent.online.get_weights(), target, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_agent_that_does_not_whiten_lacks_nothing() -> None:
+    config = Config(environment="Pong-v4", whitening=False)
+    agent = make_agent(config, SHAPE, 6, np.random.default_rng(1))
+    assert not agent.lacks_pixel_statistics
