@@ -52,6 +52,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--no-hidden-biases": {"hidden_biases": False},
     "--normalization whole": {"normalization": "whole"},
     "--normalization whole --no-hidden-biases": {"normalization": "whole", "hidden_biases": False},
+    "--normalization whole --no-hidden-biases --whitening": {
+        "normalization": "whole",
+        "hidden_biases": False,
+        "whitening": True,
+    },
     "--normalization layer": {"normalization": "layer"},
     "--normalization spectral": {"normalization": "spectral"},
     "--network-width 2": {"network_width": 2},

@@ -57,6 +57,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "explores 20,000 steps": {"explore_steps": 20_000},
     "explores 100,000 steps": {"explore_steps": 100_000},
     # What the values are computed by.
+    "no whitening": {"whitening": False},
     "no normalisation": {"normalization": "none"},
     "Keras's normalisation": {"normalization": "layer"},
     "spectral normalisation": {"normalization": "spectral"},

@@ -371,8 +371,8 @@ def _mismatch(shapes: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> s
         if len(theirs) == len(ours) == 1:  # only the last layer differs, as no other follows it
             return f"it has {theirs.pop()} values for the actions, this run has {ours.pop()}"
     if all(len(shape) == 3 for shape in missing | extra):  # the statistics of pixels
-        flag = "--no-whitening" if missing else "--whitening"
-        return f"it is of a network that does {'not ' * bool(missing)}whiten pixels: give {flag}"
+        does, flag = ("does not", "--no-whitening") if missing else ("does", "--whitening")
+        return f"it is of a network that {does} whiten pixels: give {flag}"
     shape = next(iter(missing or extra))
     return (
         f"it is of another network, {'without' if missing else 'with'} weights of shape {shape}; "

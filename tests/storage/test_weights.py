@@ -519,6 +519,16 @@ def test_weights_of_another_frame_stack_are_refused_with_the_flag_to_change(
     assert "--framestacksize" in refusal(tmp_path / "w.h5", network(2))
 
 
+def test_weights_of_a_network_that_whitens_need_one_that_does_and_no_other(tmp_path: Path) -> None:
+    whitening = nips_network(SHAPE, 3, 1, NetworkOptions(whitening=True))
+    weights_file.save(tmp_path / "whitens.h5", whitening)
+    weights_file.save(tmp_path / "does not.h5", network(1))
+    line = refusal(tmp_path / "whitens.h5", network(2))
+    assert line.endswith("it is of a network that does whiten pixels: give --whitening")
+    line = refusal(tmp_path / "does not.h5", whitening)
+    assert line.endswith("it is of a network that does not whiten pixels: give --no-whitening")
+
+
 def test_refused_weights_leave_the_network_as_it_was(tmp_path: Path) -> None:
     weights_file.save(tmp_path / "w.h5", network(1, actions=6))
     into = network(2)
