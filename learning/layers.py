@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -67,13 +68,13 @@ def _in_one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a function of arrays, all of whose operations are made in one pass over them.
 
     JAX compiles by XLA, which does so; TensorFlow has to be asked, and would take four times as
-    long for the pixels of a batch.
+    long for the pixels of a batch. Not all of its builds for other systems than Linux have XLA.
     """
     if is_jax():
         return function
     import tensorflow as tf
 
-    return tf.function(function, autograph=False, jit_compile=True)
+    return tf.function(function, autograph=False, jit_compile=sys.platform == "linux")
 
 
 @keras.saving.register_keras_serializable("dqn_atari")
