@@ -93,10 +93,10 @@ class ActorTrainer(TrainingLoop):
 
     def train(self) -> Iterator[list[Episode]]:
         """Trains until `--steps` or `--games`; see `TrainingLoop`."""
-        self._measure_pixels()
-        self._weights.note(self._config.weights_every)  # the statistics are among them
         self._start_episodes()
         while not self.is_over:
+            if self._measure_pixels():
+                self._weights.note(self._config.weights_every)  # the statistics are among them
             self._fetch(self._epsilons())
             if not self._turns:
                 yield []

@@ -318,8 +318,8 @@ class Config(RunPaths):
     )  # fmt: skip
     whitening: bool = setting(
         True, "--whitening", group="network",
-        about="subtract from each pixel its mean in the steps before training, and divide by its "
-        "deviation",
+        about="subtract from each pixel its mean and divide by its deviation, both as they are in "
+        "memory before training, and from the end of exploration on as they are then",
         fixed=True,
     )  # fmt: skip
     precision: str = setting(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from training.prefetching import Prefetcher
 
 
+PIXEL_MEASUREMENTS = 2  # of a run
+
+
 class TrainingLoop(ABC):
     """Trains an agent. What reads the episodes writes, shows and stops.
 
@@ -37,6 +40,7 @@ class TrainingLoop(ABC):
         episodes: what is added up for the log.
         learning: what makes the updates and copies that are due.
         epsilon: at this step.
+        pixel_measurements: how often the statistics of pixels were measured.
         is_playing: whether there are games to go on with.
         notes: lines for the start of a run, where others than this process play.
         lost: what a checkpoint could not bring back, and why.
@@ -58,6 +62,7 @@ class TrainingLoop(ABC):
         self.pretrain_steps = min(config.pretrain_transitions, self.memory.capacity)
         # At random, or the network decides everything.
         self.pretrain_epsilon = 0.0 if config.continue_from else 1.0
+        self.pixel_measurements = 0
         self.is_playing = False
         self.diagnosis = Diagnosis(config)
         self.earlier_seconds, self._started = 0.0, time.monotonic()
@@ -137,13 +142,24 @@ class TrainingLoop(ABC):
         """Whether all `--steps` or `--games` are done."""
         return self.step >= self._config.steps or 0 < self._config.games <= self.episodes.number
 
-    def _measure_pixels(self) -> None:
-        """Gives networks that whiten the statistics of the pixels in memory, before the first step.
+    def _measure_pixels(self) -> bool:
+        """Gives networks that whiten the statistics of the pixels in memory, where that is due.
 
-        They keep those that came with their weights. Where there was no pretraining, they get none.
+        That is before the first step, and once more when exploration is over: no game may have come
+        to its end before. Statistics that came with weights stay.
+
+        Returns:
+            Whether they got them now. No batch may have been drawn that is not taken yet.
         """
-        if self.step == 0 and self.memory.can_sample and self.agent.lacks_pixel_statistics:
-            self.agent.set_pixel_statistics(*pixel_statistics(self.memory))
+        if self.pixel_measurements == 0 and not self.agent.lacks_pixel_statistics:
+            self.pixel_measurements = PIXEL_MEASUREMENTS
+        if self.pixel_measurements == PIXEL_MEASUREMENTS or not self.memory.can_sample:
+            return False
+        if self.pixel_measurements > 0 and not self.epsilon_schedule.is_over(self.count):
+            return False
+        self.agent.set_pixel_statistics(*pixel_statistics(self.memory))
+        self.pixel_measurements += 1
+        return True
 
     def _count_episodes(
         self, actions: np.ndarray, step: Step, streams: slice = ALL

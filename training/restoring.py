@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from storage.state import State, prefixed, under
+from training.loop import PIXEL_MEASUREMENTS
 
 if TYPE_CHECKING:
     from storage.checkpoints import Checkpoint
@@ -39,6 +40,7 @@ def state_of(trainer: TrainingLoop) -> State:
     numbers = {name.replace("_", " "): getattr(trainer, name) for name in NUMBERS}
     progress = {
         **numbers,
+        "pixel measurements": trainer.pixel_measurements,
         **of_episodes.attributes,
         **trainer.learning.get_state().attributes,
         "explored from": trainer.epsilon_schedule.first_step,
@@ -88,6 +90,8 @@ def set_state(trainer: TrainingLoop, state: State) -> None:
     numbers, of_training = attributes["training"], under("training", arrays)
     for name in NUMBERS:
         setattr(trainer, name, numbers[name.replace("_", " ")])
+    # Where there is no such number, networks did not whiten.
+    trainer.pixel_measurements = numbers.get("pixel measurements", PIXEL_MEASUREMENTS)
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
         trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))

@@ -57,9 +57,9 @@ class Trainer(TrainingLoop):
         The emulators work while the agent learns. What is learnt is due by the steps up to this
         one, or by the games that ended before it. Updates may go on until the agent acts again.
         """
-        self._measure_pixels()
         self._start_episodes()
         while not self.is_over:
+            self._measure_pixels()
             self.epsilon = self.epsilon_schedule(self.count)
             self.step += self.environments.count
             due = self.learning.prepare(self.step, self.count)

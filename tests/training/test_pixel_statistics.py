@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,24 @@ from agent import make_agent
 from replay_memory import ReplayMemory, make_memory
 from settings.config import Config
 from training.pixel_statistics import pixel_statistics
+from training.run import assemble
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHAPE = (84, 84, 4)
+SMALL: dict[str, Any] = {
+    "environment": "Breakout-v0",
+    "envs": 2,
+    "memory_size": 1_000,
+    "batch_size": 8,
+    "pretrain_transitions": 200,
+    "steps": 300,
+    "train_every": 100,
+    "explore_steps": 200,
+    "seed": 3,
+    "progress": False,
+}
 
 
 def a_memory(config: Config, frames: np.ndarray) -> ReplayMemory:
@@ -59,3 +77,28 @@ def test_an_agent_that_does_not_whiten_lacks_nothing() -> None:
     config = Config(environment="Pong-v4", whitening=False)
     agent = make_agent(config, SHAPE, 6, np.random.default_rng(1))
     assert not agent.lacks_pixel_statistics
+
+
+def test_a_run_measures_before_its_first_step_and_when_exploration_is_over(tmp_path: Path) -> None:
+    trainer = assemble(Config(**SMALL, out=str(tmp_path)))
+    [*_] = trainer.pretrain()
+    assert trainer.agent.lacks_pixel_statistics
+    means = {}
+    for _ in trainer.train():
+        means[trainer.step] = trainer.agent.online.get_layer("whitening").mean.numpy()
+    trainer.close()
+    changes = [step for step in means if step > 2 and (means[step] != means[step - 2]).any()]
+    # The turn after the step with which it was over.
+    assert changes == [202]
+    assert means[2].any()
+
+
+def test_a_run_keeps_the_statistics_that_come_with_its_weights(tmp_path: Path) -> None:
+    trainer = assemble(Config(**SMALL, out=str(tmp_path)))
+    ours = np.full((84, 84), 99.0)
+    trainer.agent.set_pixel_statistics(ours, ours)
+    [*_] = trainer.pretrain()
+    [*_] = trainer.train()
+    mean = trainer.agent.online.get_layer("whitening").mean.numpy()
+    trainer.close()
+    np.testing.assert_array_equal(mean[..., 0], ours)
