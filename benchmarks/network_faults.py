@@ -12,6 +12,7 @@ actors have played a while:
     cut     its network is down for 30 s
     slow    each packet takes 200 ms longer, and 1% of them are lost, to the end; this needs a
             kernel with netem
+    narrow  its network carries 8 Mbit/s to it, to the end, where a set of weights has 22 Mbit
     paused  its processes stand still for 4 of each 5 s, six times
 
 A run goes on until all actors have played after that. No step may be counted or remembered twice,
@@ -47,6 +48,11 @@ SMALL: dict[str, Any] = {
     "train_every": 16,
     "steps": 10**9,
     "seed": 1,
+}
+# How packets to a machine wait, as `tc` has it.
+DISCIPLINES = {
+    "slow": "netem delay 200ms loss 1%",
+    "narrow": "tbf rate 8mbit burst 16kb latency 1s",
 }
 BEFORE, AFTER = 3_000, 2_000  # steps of each actor, before the fault and after it
 GO, DONE, RESULT = "go", "done", "result.json"  # files by which learner and faults wait
@@ -116,8 +122,8 @@ def happen(fault: str, number: int, folder: Path) -> None:
         ip(f"link set dqn-v{number} down")
         time.sleep(CUT_SECONDS)
         ip(f"link set dqn-v{number} up")
-    elif fault == "slow":
-        words = f"tc qdisc add dev dqn-v{number} root netem delay 200ms loss 1%"
+    elif fault in DISCIPLINES:
+        words = f"tc qdisc add dev dqn-v{number} root {DISCIPLINES[fault]}"
         subprocess.run(words.split(), check=True)
     elif fault == "paused":
         for _ in range(PAUSES):
@@ -166,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--actors", type=int, nargs="+", default=[2])
-    faults = ["none", "kill", "cut", "slow", "paused"]
+    faults = ["none", "kill", "cut", *DISCIPLINES, "paused"]
     parser.add_argument("--faults", nargs="+", choices=faults, default=faults)
     parser.add_argument("--learn", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
