@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -43,7 +44,6 @@ class Whitening(layers.Layer):
         options: dict[str, Any] = {"shape": shape, "trainable": False, "autocast": False}
         self.mean = self.add_weight(initializer="zeros", name="mean", **options)
         self.scale = self.add_weight(initializer=scale, name="scale", **options)
-        self._whitened = _in_one_pass(self._compute)
 
     def set_statistics(self, mean: np.ndarray, deviation: np.ndarray) -> None:
         """Takes the mean and the deviation of each pixel, [H, W] float, on the scale of 0-255."""
@@ -57,24 +57,27 @@ class Whitening(layers.Layer):
 
     def call(self, states: Any) -> Any:
         """Returns [B, H, W, k] in what the layer computes in, for states [B, H, W, k] uint8."""
-        return self._whitened(states, self.mean.value, self.scale.value)
-
-    def _compute(self, states: Any, mean: Any, scale: Any) -> Any:
-        whitened = (ops.cast(states, "float32") - mean) * scale
-        return ops.cast(ops.clip(whitened, -MOST_DEVIATIONS, MOST_DEVIATIONS), self.compute_dtype)
+        return _whitening(self.compute_dtype)(states, self.mean.value, self.scale.value)
 
 
-def _in_one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of arrays, all of whose operations are made in one pass over them.
+@cache
+def _whitening(dtype: str) -> Callable[[Any, Any, Any], Any]:
+    """Returns the function that whitens states, which all layers share: it compiles once a shape.
 
-    JAX compiles by XLA, which does so; TensorFlow has to be asked, and would take four times as
-    long for the pixels of a batch. Not all of its builds for other systems than Linux have XLA.
+    Each operation alone would be a pass over all pixels. XLA, by which JAX compiles anyway, makes
+    one pass of them; on TensorFlow that takes a quarter of the time. Not all builds of TensorFlow
+    for other systems than Linux have XLA.
     """
+
+    def whitened(states: Any, mean: Any, scale: Any) -> Any:
+        deviations = (ops.cast(states, "float32") - mean) * scale
+        return ops.cast(ops.clip(deviations, -MOST_DEVIATIONS, MOST_DEVIATIONS), dtype)
+
     if is_jax():
-        return function
+        return whitened
     import tensorflow as tf
 
-    return tf.function(function, autograph=False, jit_compile=sys.platform == "linux")
+    return tf.function(whitened, autograph=False, jit_compile=sys.platform == "linux")
 
 
 @keras.saving.register_keras_serializable("dqn_atari")
