@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from replay.batch import Batch
     from training.memory_parts import Memory
 
-BATCHES, BATCH_SIZE = 64, 64
+MOST_BATCHES, BATCH_SIZE = 64, 64
 
 
 def pixel_statistics(memory: Memory) -> tuple[np.ndarray, np.ndarray]:
     """Returns the mean and the standard deviation of each pixel, each [H, W] float32.
 
-    They are those of 8,192 frames that are drawn from the memory, the newest ones of states. Older
-    ones are black where an episode has just started.
+    They are those of frames that are drawn from the memory, the newest ones of states: as many as
+    it holds transitions, about, and at most 8,192. Older ones are black where an episode has just
+    started.
 
     Raises:
         ValueError: the memory holds no transition to draw.
@@ -28,12 +29,13 @@ def pixel_statistics(memory: Memory) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     shape = memory.parts[0].state_shape[:2]
     total, total_of_squares = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for _ in range(BATCHES):
+    batches = min(max(1, len(memory) // BATCH_SIZE // 2), MOST_BATCHES)
+    for _ in range(batches):
         for frames in _newest_frames(memory.sample(BATCH_SIZE, rng)):
             pixels = frames.astype(np.int64)
             total += pixels.sum(axis=0)
             total_of_squares += np.square(pixels).sum(axis=0)
-    count = 2 * BATCHES * BATCH_SIZE
+    count = 2 * batches * BATCH_SIZE
     mean = total / count
     variance = total_of_squares / count - np.square(mean)
     # Rounding may leave less than 0.

@@ -41,17 +41,17 @@ def a_memory(config: Config, frames: np.ndarray) -> ReplayMemory:
 
 @pytest.mark.parametrize("on_device", [False, True])
 def test_statistics_are_the_mean_and_the_deviation_of_each_pixel(on_device: bool) -> None:
-    config = Config(environment="Pong-v4", envs=2, memory_size=400, memory_on_device=on_device)
-    frames = np.full((100, 2, 84, 84), 7, np.uint8)
+    config = Config(environment="Pong-v4", envs=2, memory_size=4_000, memory_on_device=on_device)
+    frames = np.full((1_000, 2, 84, 84), 7, np.uint8)
     # Nothing changes but two pixels, each in its own way.
     frames[1::2, :, 10, 20] = 207
     frames[:, 1, 30, 40] = 9
     mean, deviation = pixel_statistics(a_memory(config, frames))
     assert mean.dtype == deviation.dtype == np.float32
-    # Of 8,192 frames that are drawn.
-    assert mean[10, 20] == pytest.approx(107, abs=4)
+    # Of some 2,000 frames that are drawn, the same ones each time.
+    assert mean[10, 20] == pytest.approx(107, abs=8)
     assert deviation[10, 20] == pytest.approx(100, abs=1)
-    assert mean[30, 40] == pytest.approx(8, abs=0.04)
+    assert mean[30, 40] == pytest.approx(8, abs=0.08)
     assert deviation[30, 40] == pytest.approx(1, abs=0.01)
     mean[[10, 30], [20, 40]], deviation[[10, 30], [20, 40]] = 7, 0
     # The black frames before an episode do not count.
