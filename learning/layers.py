@@ -65,8 +65,7 @@ def _whitening(dtype: str) -> Callable[[Any, Any, Any], Any]:
     """Returns the function that whitens states, which all layers share: it compiles once a shape.
 
     Each operation alone would be a pass over all pixels. XLA, by which JAX compiles anyway, makes
-    one pass of them; on TensorFlow that takes a quarter of the time. Not all builds of TensorFlow
-    for other systems than Linux have XLA.
+    one pass of them. Not all builds of TensorFlow for other systems than Linux have XLA.
     """
 
     def whitened(states: Any, mean: Any, scale: Any) -> Any:

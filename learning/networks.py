@@ -168,13 +168,11 @@ class _Builder:
         self._seeds = itertools.count(seed)
         states = keras.Input(state_shape, dtype="uint8", name="states")
         self._inputs = {"states": states}
-        if options.whitening:
-            self.hidden = Whitening(name="whitening")(states)
-            return
         # Scaling takes time, and makes no difference if a later normalisation removes all factors.
         is_moot = self._homogeneous and self._normalization.removes_scale
         scale = 1 / 255 if options.input_scaling and not is_moot else 1
-        self.hidden = layers.Rescaling(scale)(states)
+        scaling = Whitening(name="whitening") if options.whitening else layers.Rescaling(scale)
+        self.hidden = scaling(states)
 
     def convolution(
         self,

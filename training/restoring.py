@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from training.resuming import LogEnd
 
 # What a trainer counts and notes.
-NUMBERS = "gathered", "pretrain_epsilon", "step", "is_playing"
+NUMBERS = "gathered", "pretrain_epsilon", "step", "is_playing", "pixel_measurements"
 
 
 def count_from(trainer: TrainingLoop, log: LogEnd) -> None:
@@ -40,7 +40,6 @@ def state_of(trainer: TrainingLoop) -> State:
     numbers = {name.replace("_", " "): getattr(trainer, name) for name in NUMBERS}
     progress = {
         **numbers,
-        "pixel measurements": trainer.pixel_measurements,
         **of_episodes.attributes,
         **trainer.learning.get_state().attributes,
         "explored from": trainer.epsilon_schedule.first_step,
@@ -87,11 +86,11 @@ def restore(trainer: TrainingLoop, checkpoint: Checkpoint, pretrain_again: bool)
 def set_state(trainer: TrainingLoop, state: State) -> None:
     """Gives a trainer what `state_of` returned."""
     attributes, arrays = state
-    numbers, of_training = attributes["training"], under("training", arrays)
+    # Where there is no number of measurements, networks did not whiten.
+    numbers = {"pixel measurements": PIXEL_MEASUREMENTS, **attributes["training"]}
+    of_training = under("training", arrays)
     for name in NUMBERS:
         setattr(trainer, name, numbers[name.replace("_", " ")])
-    # Where there is no such number, networks did not whiten.
-    trainer.pixel_measurements = numbers.get("pixel measurements", PIXEL_MEASUREMENTS)
     trainer.earlier_seconds = numbers["seconds"]
     if "diagnosis" in numbers:  # since version 3
         trainer.diagnosis.set_state(State(numbers["diagnosis"], {}))

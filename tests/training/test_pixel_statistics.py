@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agent import make_agent
-from replay_memory import ReplayMemory, make_memory
 from settings.config import Config
+from tests.helpers.memories import a_memory
 from training.pixel_statistics import pixel_statistics
 from training.run import assemble
 
@@ -31,22 +31,17 @@ SMALL: dict[str, Any] = {
 }
 
 
-def a_memory(config: Config, frames: np.ndarray) -> ReplayMemory:
-    memory = make_memory(config, SHAPE)
-    zeros = np.zeros(config.envs)
-    for frame in frames:
-        memory.append(frame, zeros.astype(int), zeros, zeros > 0, zeros > 0)
-    return memory
-
-
 @pytest.mark.parametrize("on_device", [False, True])
 def test_statistics_are_the_mean_and_the_deviation_of_each_pixel(on_device: bool) -> None:
-    config = Config(environment="Pong-v4", envs=2, memory_size=4_000, memory_on_device=on_device)
+    memory = a_memory(4_000, 2, (84, 84), 4, 5, 0.99, on_device=on_device)
     frames = np.full((1_000, 2, 84, 84), 7, np.uint8)
     # Nothing changes but two pixels, each in its own way.
     frames[1::2, :, 10, 20] = 207
     frames[:, 1, 30, 40] = 9
-    mean, deviation = pixel_statistics(a_memory(config, frames))
+    zeros = np.zeros(2)
+    for frame in frames:
+        memory.append(frame, zeros.astype(int), zeros, zeros > 0, zeros > 0)
+    mean, deviation = pixel_statistics(memory)
     assert mean.dtype == deviation.dtype == np.float32
     # Of some 2,000 frames that are drawn, the same ones each time.
     assert mean[10, 20] == pytest.approx(107, abs=8)
