@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 
 from system.cores import THREADS_WITHIN, VARIABLES
-from system.quiet_imports import set_tensorflow_variables
+from system.quiet_imports import loading_libraries, set_tensorflow_variables
 
 set_tensorflow_variables()
 # Two files run side by side, and threads that wait for one another would only be in the way.
@@ -15,6 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         # JAX compiles in these threads as well.
         if variable != THREADS_WITHIN["jax"]:
             os.environ.setdefault(variable, "1")
+    # As the program does: garbage collections would look through all that they have loaded.
+    with loading_libraries():
+        import keras  # noqa: F401
 
 # What an example takes is not what these tests are about, and other work makes it longer.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -36,6 +36,7 @@ needs_ray = pytest.mark.skipif(
 SMALL = [
     *["--envs", "4", "-m", "2000", "-pre", "64", "-b", "8", "--train-every", "32"],
     *["--eval-every", "0", "--checkpoint-every", "0.002", "--precision", "float32"],
+    *["--frame-skip", "16", "--no-whitening"],
 ]
 # Python loads it at its start. With it there is no Ray.
 WITHOUT_RAY = """
@@ -125,7 +126,7 @@ def test_the_run_of_a_killed_worker_goes_on(address: str, tmp_path: Path) -> Non
     stopped = re.findall(r"  steps +([\d,]+) of", printed)
     assert f"going on after step {stopped[0]} " in printed
 
-    steps = int(stopped[1].replace(",", "")) + 4_800
+    steps = int(stopped[1].replace(",", "")) + 1_200
     status, output, errors = ended(start(*words, steps))
     assert (status, errors) == (1, "")
     assert re.search(r"Pong-v4 fits 1: done, step \d+,\d", output)

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "envs": 2,
     "memory_size": 2_000,
     "batch_size": 8,
+    "whitening": False,
     "pretrain_transitions": 100,
     "steps": 600,
     "train_every": 16,

@@ -37,6 +37,7 @@ SMALL: dict[str, Any] = {
     "envs": 2,
     "memory_size": 3_000,
     "batch_size": 8,
+    "whitening": False,
     "pretrain_transitions": 200,
     "steps": 1_000,
     "train_every": 16,
@@ -54,6 +55,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "noisy, by priority, schedules of returns, 1 environment": {
         "noisy": True,
+        "whitening": True,
         "priority_exponent": 0.6,
         "n_step_start": 10,
         "discount_start": 0.5,

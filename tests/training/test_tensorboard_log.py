@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "frame_skip": 8,
     "memory_size": 2_000,
     "batch_size": 8,
+    "whitening": False,
     "pretrain_transitions": 104,
     "steps": 1_104,
     "train_every": 40,

@@ -34,6 +34,7 @@ SMALL = {
     "envs": 2,
     "memory_size": 4_000,
     "batch_size": 8,
+    "whitening": False,
     "pretrain_transitions": 200,
     "steps": 1_200,
     "train_every": 40,
@@ -308,8 +309,8 @@ def test_going_on_counts_from_the_log_and_keeps_it(small_run: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("layout", ["channels-last", "channels-first"])
 def test_weights_to_go_on_from_are_read_in_the_layout_given(tmp_path: Path, layout: str) -> None:
-    path, expected = tmp_path / "some.weights.h5", default_network(4, 1)
-    default_network(4, 0).save_weights(path)
+    path, expected = tmp_path / "some.weights.h5", default_network(4, 1, whitening=False)
+    default_network(4, 0, whitening=False).save_weights(path)
     weights_file.load(path, expected, channels_first=layout == "channels-first")
     config = Config(**SMALL, continue_from=str(path), weights_layout=layout)
     trainer = assemble(config)
@@ -484,7 +485,7 @@ def test_what_an_update_did_to_the_values_is_told_by_its_loss() -> None:
 
 def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run: Path) -> None:
     shutil.copytree(small_run, tmp_path, dirs_exist_ok=True)
-    path, network = tmp_path / "other.weights.h5", default_network(4, 0)
+    path, network = tmp_path / "other.weights.h5", default_network(4, 0, whitening=False)
     network.set_weights([np.full_like(w, np.inf) for w in network.get_weights()])
     network.save_weights(path)
     before = (tmp_path / "Breakout-v0_weights.h5").read_bytes()
@@ -505,7 +506,7 @@ def test_a_network_that_has_diverged_is_never_written(tmp_path: Path, small_run:
 
 
 def test_the_only_action_of_a_game_is_named_in_its_line(tmp_path: Path) -> None:
-    network = default_network(4, 0)
+    network = default_network(4, 0, whitening=False)
     weights = [np.zeros_like(array) for array in network.get_weights()]
     weights[-1][0] = 1  # NOOP, whatever is seen
     network.set_weights(weights)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PROGRAM = ROOT / "dqn_atari.py"
 FLAGS = [
     *["-env", "Breakout-v0", "-m", "100000", "-b", "8", "-u", "200", "-exs", "1000"],
-    *["--seed", "5", "--checkpoint-every", "0.002", "--envs=2", "-st=1200", "--train-every=16"],
+    *["--seed", "5", "--checkpoint-every", "0.002", "--envs=2", "-st=800", "--train-every=16"],
     *["--noisy", "--priority-exponent=0.5"],
 ]
 
