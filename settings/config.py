@@ -319,7 +319,7 @@ class Config(RunPaths):
     whitening: bool = setting(
         True, "--whitening", group="network",
         about="subtract from each pixel its mean and divide by its deviation, both as they are in "
-        "memory before training, and from the end of exploration on as they are then",
+        "memory before training, and once more when exploration ends, at step 50,000 at the latest",
         fixed=True,
     )  # fmt: skip
     precision: str = setting(

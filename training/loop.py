@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 PIXEL_MEASUREMENTS = 2  # of a run
+LATEST_MEASUREMENT = 50_000  # step
 
 
 class TrainingLoop(ABC):
@@ -146,7 +147,8 @@ class TrainingLoop(ABC):
         """Gives networks that whiten the statistics of the pixels in memory, where that is due.
 
         That is before the first step, and once more when exploration is over: no game may have come
-        to its end before. Statistics that came with weights stay.
+        to its end before. A network that has learnt for long would no longer know what it sees, so
+        it is never put off beyond `LATEST_MEASUREMENT`. Statistics that came with weights stay.
 
         Returns:
             Whether they got them now. No batch may have been drawn that is not taken yet.
@@ -155,7 +157,8 @@ class TrainingLoop(ABC):
             self.pixel_measurements = PIXEL_MEASUREMENTS
         if self.pixel_measurements == PIXEL_MEASUREMENTS or not self.memory.can_sample:
             return False
-        if self.pixel_measurements > 0 and not self.epsilon_schedule.is_over(self.count):
+        is_early = self.step < LATEST_MEASUREMENT and not self.epsilon_schedule.is_over(self.count)
+        if self.pixel_measurements > 0 and is_early:
             return False
         self.agent.set_pixel_statistics(*pixel_statistics(self.memory))
         self.pixel_measurements += 1
