@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from replay.device_frames import DeviceFrames
     from settings.config import Config
 
+LEAST_NEWEST = 50_000  # transitions
+
 
 class ReplayMemory:
     """The newest transitions of n streams, one for each environment.
@@ -43,6 +45,10 @@ class ReplayMemory:
     n-step return is cut short, and bootstrapped from where it was cut, at the newest time and where
     an episode was cut off; only the last step before such a place has nothing to bootstrap from.
 
+    Of an agent that learns fast, old transitions soon tell little. So only a share of all that were
+    ever remembered is drawn from, the newest ones. As a run goes on, these become as many as the
+    memory holds. The age of the oldest policy matters, by Fedus et al. 2020, section 3.2.
+
     It is put together from `Steps`, from `States`, which hold the frames, and from a `Sampler`.
 
     Attributes:
@@ -57,6 +63,7 @@ class ReplayMemory:
         *,
         states: States,
         sampler: Sampler,
+        newest_share: float = 1.0,
         game: str = "",
     ):
         """Makes an empty memory.
@@ -67,6 +74,8 @@ class ReplayMemory:
             horizon: of the returns.
             states: empty, with room for all steps that are held.
             sampler: empty, for all transitions that are held.
+            newest_share: the share of all transitions ever remembered that can be drawn, from 0 to
+                1, but no fewer than `LEAST_NEWEST`, and only what is held.
             game: what is remembered; a saved memory of another game is refused.
 
         Raises:
@@ -82,7 +91,7 @@ class ReplayMemory:
         self.capacity = rows * streams
         self._rows, self._streams, self._horizon, self._game = rows, streams, horizon, game
         self._steps = Steps(rows, streams, stack_size, states.frames_per_step)
-        self._states, self._sampler = states, sampler
+        self._states, self._sampler, self._newest_share = states, sampler, newest_share
         # The time and the reach of a transition that can be drawn as long as its state is held.
         self._newest_drawable: tuple[int, int] | None = None
 
@@ -109,7 +118,7 @@ class ReplayMemory:
     @property
     def mass(self) -> float:
         """The sum of `masses` of all transitions; 0 where none can be drawn."""
-        return self._sampler.total(self._held) if self.can_sample else 0.0
+        return self._sampler.total(self._newest) if self.can_sample else 0.0
 
     @property
     def highest_mass(self) -> float:
@@ -179,10 +188,10 @@ class ReplayMemory:
             ends: [streams] bool, whether the next frame starts another episode. An end that is not
                 terminal is a cut, such as a time limit.
         """
-        before = self._held
+        before = self._newest
         self._steps.append(actions, rewards, terminals, ends)
         self._states.append(frames)
-        now = self._held
+        now = self._newest
         # A new transition may have the place of one that was given up.
         self._sampler.remove(np.arange(before.start, now.start))
         self._sampler.add(np.arange(before.stop, now.stop))
@@ -234,7 +243,7 @@ class ReplayMemory:
         Raises:
             ValueError: no transition can be drawn yet.
         """
-        return draw(self._sampler, count, rng, self._held, self._is_drawable)
+        return draw(self._sampler, count, rng, self._newest, self._is_drawable)
 
     def masses(self, indices: np.ndarray) -> np.ndarray:
         """Returns what transitions, [N] int64, are drawn in proportion to, [N] float64."""
@@ -260,7 +269,7 @@ class ReplayMemory:
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:
         """Takes the |TD errors| of transitions that were learnt from as their priorities.
 
-        Ignores transitions that are no longer held. Uniform sampling ignores all.
+        Ignores transitions that can no longer be drawn. Uniform sampling ignores all.
 
         Args:
             indices: [B] int64, `Batch.indices`.
@@ -269,13 +278,20 @@ class ReplayMemory:
         Raises:
             ValueError: a TD error is not finite.
         """
-        is_held = indices >= self._held.start
-        self._sampler.update(indices[is_held], td_errors[is_held])
+        is_new = indices >= self._newest.start
+        self._sampler.update(indices[is_new], td_errors[is_new])
 
     @property
     def _held(self) -> range:
         """The indices of all transitions held: those of a time stream by stream, then the next."""
         return range(self._states.oldest * self._streams, self._steps.time * self._streams)
+
+    @property
+    def _newest(self) -> range:
+        """The indices of those that can be drawn, if what they need is known and held."""
+        held, streams = self._held, self._streams
+        count = max(LEAST_NEWEST // streams, int(self._newest_share * self._steps.time)) * streams
+        return range(max(held.start, held.stop - count), held.stop)
 
     def _is_drawable(self, indices: np.ndarray) -> np.ndarray:
         """Returns which of these transitions, [N] int64, can be drawn, [N] bool."""
@@ -285,8 +301,8 @@ class ReplayMemory:
 
     def _find_newest_drawable(self) -> tuple[int, int] | None:
         """Returns the time and the reach of the newest transition that can be drawn, if any can."""
-        held = np.arange(self._held.start, self._held.stop)
-        drawable = held[self._is_drawable(held)]
+        newest = np.arange(self._newest.start, self._newest.stop)
+        drawable = newest[self._is_drawable(newest)]
         if not len(drawable):
             return None
         time, stream = np.divmod(drawable[-1], self._streams)
@@ -378,5 +394,6 @@ def make_part(config: Config, state_shape: tuple[int, int, int]) -> ReplayMemory
         Horizon(config.n_step, config.discount),
         states=make_states(config, state_shape),
         sampler=make_sampler(config, capacity),
+        newest_share=config.newest_share,
         game=config.environment,
     )

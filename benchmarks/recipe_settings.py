@@ -53,6 +53,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "averaged target": {"target_averaging": 0.005},
     # Which transitions are learnt from.
     "priorities 0.5": {"priority_exponent": 0.5},
+    "all in memory": {"newest_share": 1.0},
     # How soon it acts by what it knows.
     "explores 20,000 steps": {"explore_steps": 20_000},
     "explores 100,000 steps": {"explore_steps": 100_000},

@@ -153,6 +153,12 @@ class Config(RunPaths):
         100_000, "--horizon-steps", group="memory", unit="steps", low=1, high=10**12,
         about="how long --n-step and --gamma take from their first to their final values",
     )  # fmt: skip
+    newest_share: float = setting(
+        0.25, "--newest-share", group="memory", low=0.0, high=1.0,
+        about="share of all transitions so far, the newest ones, that batches are drawn from, but "
+        "at least 50,000; 1 draws from all that the memory holds",
+        fixed=True,
+    )  # fmt: skip
     priority_exponent: float = setting(
         0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
         about="how much more often transitions with large TD errors are drawn; 0 draws all alike",

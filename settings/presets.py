@@ -34,6 +34,7 @@ PLAIN: dict[str, Any] = {
     "initializer": "glorot",
     "value_scale": 1.0,
     "whitening": False,
+    "newest_share": 1.0,
     "precision": "float32",
     "explore_steps": 100_000,
 }

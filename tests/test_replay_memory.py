@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from replay.batch import Batch, empty_batch
 from replay.n_step import Horizon
 from replay.states import AT_A_TIME
+from replay_memory import LEAST_NEWEST
 from tests.helpers.memories import a_memory
 from tests.helpers.plays import random_play
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from replay_memory import ReplayMemory
 
@@ -411,6 +413,38 @@ def test_sampling_by_priority_keeps_to_the_exact_probabilities(exponent: float) 
     priorities = (td_errors[can_be_drawn] + 1e-6) ** exponent
     expected = batches * size * priorities / priorities.sum()
     assert chi_square_is_likely(counts[can_be_drawn], expected)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_only_the_newest_share_of_all_transitions_is_drawn(
+    tmp_path: Path, share: float, exponent: float
+) -> None:
+    streams, rows, times = 1_000, 120, 160
+    memory, other = (
+        a_memory(
+            rows * streams, streams, (1, 1), 1, 1, DISCOUNT,
+            codec="none", priority_exponent=exponent, newest_share=share,
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    step = np.zeros(streams)
+    for time in range(1, times + 1):
+        # Its action tells at which time a transition was remembered.
+        actions = np.full(streams, time)
+        memory.append(np.zeros((streams, 1, 1), np.uint8), actions, step, step > 0, step > 0)
+        if time not in (40, 80, 120, 160):
+            continue
+        drawn = memory.sample(20_000, np.random.default_rng(time)).a_tm1
+        # The newest one has no next state yet.
+        newest = min(max(LEAST_NEWEST // streams, int(share * time)), rows, time)
+        assert (drawn.min(), drawn.max()) == (time - newest + 1, time - 1)
+        assert len(memory) == min(time, rows) * streams
+        assert memory.mass == pytest.approx(newest * streams)
+    memory.save(tmp_path / "memory")
+    other.load(tmp_path / "memory")
+    again = other.sample(20_000, np.random.default_rng(times)).a_tm1
+    np.testing.assert_array_equal(again, drawn)
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0])

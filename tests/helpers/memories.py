@@ -21,6 +21,7 @@ def a_memory(
     frames_per_step: int = 1,
     codec: str = "zstd",
     priority_exponent: float = 0.0,
+    newest_share: float = 1.0,
     game: str = "",
     on_device: bool = False,
 ) -> ReplayMemory:
@@ -38,4 +39,7 @@ def a_memory(
     if priority_exponent:
         sampler = PrioritizedSampler(rows * streams, priority_exponent)
     horizon = Horizon(n_step, discount)
-    return ReplayMemory(capacity, streams, horizon, states=states, sampler=sampler, game=game)
+    return ReplayMemory(
+        capacity, streams, horizon, states=states, sampler=sampler, newest_share=newest_share,
+        game=game,
+    )  # fmt: skip
