@@ -47,7 +47,7 @@ class ReplayMemory:
 
     Of an agent that learns fast, old transitions soon tell little. So only a share of all that were
     ever remembered is drawn from, the newest ones. As a run goes on, these become as many as the
-    memory holds. The age of the oldest policy matters, by Fedus et al. 2020, section 3.2.
+    memory holds. The age of the oldest policy matters, as Fedus et al. 2020 found.
 
     It is put together from `Steps`, from `States`, which hold the frames, and from a `Sampler`.
 
