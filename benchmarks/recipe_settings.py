@@ -52,11 +52,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "no target network": {"target_averaging": 1.0},
     "averaged target": {"target_averaging": 0.005},
     # Which transitions are learnt from.
-    "priorities 0.5": {"priority_exponent": 0.5},
+    "no priorities": {"priority_exponent": 0.0},
+    "priorities made up for at the end": {"importance_end": 1.0},
     "all in memory": {"newest_share": 1.0},
     # How soon it acts by what it knows.
     "explores 20,000 steps": {"explore_steps": 20_000},
     "explores 100,000 steps": {"explore_steps": 100_000},
+    "2% random to the end": {"epsilon_end": 0.02},
     # What the values are computed by.
     "no whitening": {"whitening": False},
     "no normalisation": {"normalization": "none"},

@@ -164,7 +164,7 @@ CONTENDERS: dict[str, Callable[[int], float]] = {
     "ours, our defaults": lambda steps: ours(steps),
     "ours, our defaults, bfloat16": lambda steps: ours(steps, precision="bfloat16"),
     "ours, unpacked frames": lambda steps: ours(steps, frame_codec="none"),
-    "ours, by priority": lambda steps: ours(steps, priority_exponent=0.5),
+    "ours, drawn uniformly": lambda steps: ours(steps, priority_exponent=0.0),
 }
 GROWN: dict[str, Callable[[int], float]] = {
     f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}": partial(

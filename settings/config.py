@@ -160,14 +160,17 @@ class Config(RunPaths):
         fixed=True,
     )  # fmt: skip
     priority_exponent: float = setting(
-        0.0, "--priority-exponent", group="memory", low=0.0, high=1.0,
+        0.5, "--priority-exponent", group="memory", low=0.0, high=1.0,
         about="how much more often transitions with large TD errors are drawn; 0 draws all alike",
         fixed=True,
     )  # fmt: skip
     importance_exponent: float = setting(
         0.4, "--importance-exponent", group="memory", low=0.0, high=1.0,
-        about="how far weights make up for drawing by priority at the first step, rising to 1, "
-        "fully, at the last",
+        about="how far weights make up for drawing by priority at the first step; 1 is fully",
+    )  # fmt: skip
+    importance_end: float = setting(
+        0.4, "--importance-end", group="memory", low=0.0, high=1.0,
+        about="the same at the last step; between the two it moves in a straight line",
     )  # fmt: skip
 
     steps: int = setting(
@@ -368,7 +371,7 @@ class Config(RunPaths):
         about="epsilon, the probability of a random action, at the first step",
     )  # fmt: skip
     epsilon_end: float = setting(
-        0.02, "-e", "--end", group="exploration", unit="probability", low=0.0, high=1.0,
+        0.01, "-e", "--end", group="exploration", unit="probability", low=0.0, high=1.0,
         about="epsilon from the last step of the decay on",
     )  # fmt: skip
     explore_steps: int = setting(

@@ -226,18 +226,18 @@ class Prefetcher:
 def updates_in_a_call(config: Config) -> int:
     """Returns the most updates that one call makes here, a power of two.
 
-    With priorities it is one, as the TD errors of an update count for the next batch.
-
-    It changes no batch: those of a turn are all drawn before the turn's steps are remembered.
+    Drawn uniformly, the batches of a turn do not depend on it: they are all drawn before the turn's
+    steps are remembered. By priority, all batches of a call are drawn before it is made, so what an
+    update says of its transitions counts from a later call on.
     """
-    return 1 if config.priority_exponent else most_updates(config, joins_updates())
+    return most_updates(config, joins_updates())
 
 
 def most_updates(config: Config, joins: bool) -> int:
     """Returns the most updates that are worth making in a call, a power of two.
 
     Args:
-        config: the settings; a memory without priorities.
+        config: the settings.
         joins: see `system.devices.joins_updates`.
     """
     most = (ON_DEVICE if config.memory_on_device else FROM_HOST) if joins else ON_PROCESSOR

@@ -84,6 +84,7 @@ def make_epsilon(config: Config) -> LinearSchedule:
 def make_importance(config: Config) -> LinearSchedule:
     """Returns the schedule of the importance exponent, Schaul et al. 2016, section 3.4.
 
-    It rises over the whole run, as what the weights make up for matters most at its end.
+    It may rise over the whole run, as what the weights make up for matters most at its end. Where
+    it stays, a run depends less on how long it is to be.
     """
-    return LinearSchedule(config.importance_exponent, 1.0, config.steps)
+    return LinearSchedule(config.importance_exponent, config.importance_end, config.steps)

@@ -183,7 +183,6 @@ def test_the_largest_memory_that_an_error_gives_fits(
 ASK_FOR_DEVICE_MEMORIES = r"""
 import re, resource
 import psutil
-from settings.config import Config
 from replay.device_frames import DeviceFrames
 from settings.config import Config
 from replay_memory import make_memory
@@ -213,8 +212,8 @@ def test_the_largest_memory_that_fits_on_the_device_is_named() -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     error, fitting = done.stdout.splitlines()
-    # A billion frames of 84×84, and 8 bytes for each transition.
-    said = r"--memory 1000000000 can come to take 6,736,755 MiB, and this machine has (\d+) MiB to "
+    # A billion frames of 84×84, 8 bytes for each transition, and 8.5 for its priority.
+    said = r"--memory 1000000000 can come to take 6,744,862 MiB, and this machine has (\d+) MiB to "
     fits = r"give at most --memory (\d+), or --memory-on-device no"
     found = re.fullmatch(rf"{said}spare: {fits}", error)
     assert found

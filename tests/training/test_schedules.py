@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from replay.n_step import Horizon
 from settings.config import Config
-from training.schedules import HorizonSchedule, LinearSchedule, make_horizon
+from training.schedules import HorizonSchedule, LinearSchedule, make_horizon, make_importance
 
 
 @given(
@@ -30,6 +30,18 @@ def test_epsilon_is_a_straight_line() -> None:
     epsilon = LinearSchedule(1.0, 0.1, 1_000_000)
     assert epsilon(255) == pytest.approx(0.9997705)
     assert epsilon(500_000) == pytest.approx(0.55)
+
+
+def test_the_importance_exponent_moves_over_the_whole_run() -> None:
+    exponent = make_importance(Config(importance_exponent=0.4, importance_end=1.0, steps=1_000))
+    assert [exponent(step) for step in (0, 500, 1_000, 2_000)] == pytest.approx([0.4, 0.7, 1, 1])
+
+
+@given(steps=st.integers(1, 10**7), step=st.integers(0, 10**8))
+def test_by_default_the_importance_exponent_does_not_depend_on_the_length(
+    steps: int, step: int
+) -> None:
+    assert make_importance(Config(steps=steps))(step) == Config().importance_exponent
 
 
 @given(

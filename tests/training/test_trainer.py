@@ -67,7 +67,7 @@ def test_log_tells_each_episode(small_run: Path) -> None:
 
 def test_epsilon_moves_in_a_run(small_run: Path) -> None:
     for episode in read_log(small_run / "Breakout-v0_log.txt").episodes:
-        assert episode.epsilon == pytest.approx(max(0.02, 1 - 0.98 * (episode.steps - 2) / 600))
+        assert episode.epsilon == pytest.approx(max(0.01, 1 - 0.99 * (episode.steps - 2) / 600))
 
 
 def test_same_seed_and_flags_write_the_same(small_run: Path, tmp_path: Path) -> None:

@@ -75,5 +75,3 @@ def test_a_gpu_makes_more_updates_in_a_call_and_most_from_its_own_frames(
     assert most_updates(host, joins=False) == most_updates(device, joins=False) == on_processor
     assert most_updates(host, joins=True) == from_host
     assert most_updates(device, joins=True) == on_device
-    by_priority = Config(batch_size=batch_size, priority_exponent=0.5)
-    assert updates_in_a_call(by_priority) == 1

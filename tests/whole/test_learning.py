@@ -58,7 +58,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 # A preset's settings of the game and of its length are for Atari.
 GROUPS = ("learning", "network", "exploration")
-OF_A_PRESET = {"n_step", "priority_exponent", "importance_exponent"} | {
+OF_A_PRESET = {"n_step", "priority_exponent", "importance_exponent", "importance_end"} | {
     each.name for each in fields(Config) if each.metadata["group"] in GROUPS
 }
 # What else a preset needs for this game.
