@@ -168,9 +168,11 @@ class Config(RunPaths):
         0.4, "--importance-exponent", group="memory", low=0.0, high=1.0,
         about="how far weights make up for drawing by priority at the first step; 1 is fully",
     )  # fmt: skip
-    importance_end: float = setting(
-        0.4, "--importance-end", group="memory", low=0.0, high=1.0,
-        about="the same at the last step; between the two it moves in a straight line",
+    importance_end: float | None = setting(
+        None, "--importance-end", group="memory", kind=float, metavar="N", low=0.0, high=1.0,
+        unset="as --importance-exponent",
+        about="the same at the last step; between the two it moves in a straight line "
+        "(default: as --importance-exponent)",
     )  # fmt: skip
 
     steps: int = setting(

@@ -85,6 +85,7 @@ def make_importance(config: Config) -> LinearSchedule:
     """Returns the schedule of the importance exponent, Schaul et al. 2016, section 3.4.
 
     It may rise over the whole run, as what the weights make up for matters most at its end. Where
-    it stays, a run depends less on how long it is to be.
+    it stays, what is learnt by a step does not depend on how long the run is to be.
     """
-    return LinearSchedule(config.importance_exponent, config.importance_end, config.steps)
+    start, end = config.importance_exponent, config.importance_end
+    return LinearSchedule(start, start if end is None else end, config.steps)

@@ -37,11 +37,12 @@ def test_the_importance_exponent_moves_over_the_whole_run() -> None:
     assert [exponent(step) for step in (0, 500, 1_000, 2_000)] == pytest.approx([0.4, 0.7, 1, 1])
 
 
-@given(steps=st.integers(1, 10**7), step=st.integers(0, 10**8))
-def test_by_default_the_importance_exponent_does_not_depend_on_the_length(
-    steps: int, step: int
+@given(exponent=st.floats(0, 1), steps=st.integers(1, 10**7), step=st.integers(0, 10**8))
+def test_without_an_end_the_importance_exponent_stays_as_it_is(
+    exponent: float, steps: int, step: int
 ) -> None:
     assert make_importance(Config(steps=steps))(step) == Config().importance_exponent
+    assert make_importance(Config(importance_exponent=exponent, steps=steps))(step) == exponent
 
 
 @given(

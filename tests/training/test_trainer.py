@@ -83,6 +83,7 @@ class Recorder(Agent):
         self.copies: list[int] = []
         self.epsilons: list[float] = []
         self.batches: list[Batch] = []
+        self.calls_made: list[Updates] = []
         self.acts = 0
 
     def act(self, states: np.ndarray, epsilon: float, explore: bool = False) -> np.ndarray:
@@ -92,6 +93,7 @@ class Recorder(Agent):
 
     def learn(self, batches: Batch) -> Updates:
         made = super().learn(batches)
+        self.calls_made.append(made)
         size = len(batches.indices) // len(made)
         for first in range(0, len(batches.indices), size):
             self.updates.append(self.acts)
@@ -116,7 +118,7 @@ def parts(config: Config) -> tuple[Trainer, Recorder, ReplayMemory]:
     agent.note()
     memory = a_memory(
         config.memory_size, config.envs, states[:2], states[2], config.n_step, config.discount,
-        frames_per_step=config.frames_per_step,
+        frames_per_step=config.frames_per_step, priority_exponent=config.priority_exponent,
     )  # fmt: skip
     batches = Prefetcher(
         memory, config.batch_size, np.random.default_rng(2), updates_in_a_call(config)
@@ -143,6 +145,22 @@ def test_updates_and_copies_keep_to_the_step_count() -> None:
     # 2 steps an act; 100 acts of pretraining; so multiples of 5 steps are passed at these acts.
     assert agent.updates == [100 + -(-5 * k // 2) for k in range(1, 41)]
     assert agent.copies == [100 + 25 * k for k in range(1, 5)]
+
+
+def test_by_priority_one_call_makes_the_updates_of_a_turn_and_all_of_them_count() -> None:
+    *_, agent, memory, _ = run_with(
+        steps=2, train_every=1, updates=2, priority_exponent=0.5, pretrain_transitions=200
+    )
+    [updates] = agent.calls_made
+    assert len(updates) == 4
+    # Of what is drawn twice, the later TD error counts.
+    newest = {
+        index: td_error
+        for batch, update in zip(agent.batches, updates, strict=True)
+        for index, td_error in zip(batch.indices, update.td_errors, strict=True)
+    }
+    expected = (np.array([*newest.values()], np.float64) + 1e-6) ** 0.5
+    np.testing.assert_allclose(memory.masses(np.array([*newest])), expected, rtol=1e-12)
 
 
 def test_each_time_has_as_many_updates_as_asked() -> None:
