@@ -18,6 +18,7 @@ from learning.layers import Whitening
 from learning.learner import Actor, Algorithm, Learner
 from learning.networks import NETWORKS, NetworkOptions, computing_in
 from learning.optimizers import OPTIMIZERS
+from learning.random_actions import RandomActions
 from settings.declaration import ConfigError
 from storage import weights
 from storage.state import State
@@ -181,6 +182,7 @@ class Agent:
         epsilon: float,
         explore: bool = False,
         rng: np.random.Generator | None = None,
+        random_actions: RandomActions | None = None,
     ) -> np.ndarray:
         """Returns an action for each state: a random one with probability `epsilon`, else the best.
 
@@ -189,6 +191,7 @@ class Agent:
             epsilon: probability of a random action.
             explore: whether the noise of a noisy network is on.
             rng: draws the random actions; None for the agent's own generator.
+            random_actions: those of the n environments; None for ones that take a step each.
 
         Returns:
             [n] int64.
@@ -196,14 +199,13 @@ class Agent:
         Raises:
             FloatingPointError: a value is not finite.
         """
-        rng = rng or self._rng
-        actions = rng.integers(self.num_actions, size=len(states))
-        greedy = rng.random(len(states)) >= epsilon
-        if greedy.any():
+        random_actions = random_actions or RandomActions(self.num_actions, len(states))
+        actions, is_random = random_actions.draw(epsilon, rng or self._rng)
+        if not is_random.all():
             values = self.calls.values(states, explore)
             if not np.isfinite(values).all():
                 raise FloatingPointError("the values of the actions are not finite")
-            actions = np.where(greedy, values.argmax(axis=-1), actions)
+            actions = np.where(is_random, actions, values.argmax(axis=-1))
         return actions
 
     def learn(self, batches: Batch) -> Updates:

@@ -53,6 +53,7 @@ class Actor:
             The version of the program, and the machine with the process.
         """
         from agent import make_agent
+        from learning.random_actions import RandomActions
         from preprocessing import FrameStack, make_environments, state_shape
 
         config = self._config
@@ -60,6 +61,9 @@ class Actor:
         self._environments = make_environments(config, config.envs, environments_rng, shown=False)
         states = state_shape(config.screen, config.frame_stack_size)
         self._agent = make_agent(config, states, self._environments.num_actions, agent_rng)
+        self._random_actions = RandomActions(
+            self._environments.num_actions, config.envs, config.random_action_steps
+        )
         shape = self._environments.frame_shape
         self._stack = FrameStack(config.envs, shape, config.frame_stack_size)
         return code_version(), f"{socket.gethostname()}, process {os.getpid()}"
@@ -91,7 +95,9 @@ class Actor:
         steps = []
         for turn in range(turns):
             frames[turn] = stack.newest
-            actions[turn] = self._agent.act(stack.states, epsilon, explore=True)
+            actions[turn] = self._agent.act(
+                stack.states, epsilon, explore=True, random_actions=self._random_actions
+            )
             step = environments.step(actions[turn])
             stack.push(step.frames, step.ends)
             steps.append(step)
@@ -102,12 +108,15 @@ class Actor:
         of_games, of_agent = self._environments.get_state(), self._agent.get_state()
         attributes = {"environments": of_games.attributes, "agent": of_agent.attributes}
         arrays = prefixed("environments", of_games.arrays) | prefixed("agent", of_agent.arrays)
+        arrays |= prefixed("random actions", self._random_actions.get_state().arrays)
         return attributes, {**arrays, "states": self._stack.states.copy()}
 
     def set_state(self, attributes: dict[str, Any], arrays: dict[str, np.ndarray]) -> bool:
         """Takes what `get_state` returned; returns whether the games are where they were."""
         self._agent.set_state(State(attributes["agent"], under("agent", arrays)))
         self._stack.set_states(arrays["states"])
+        if random_actions := under("random actions", arrays):  # earlier programs kept none
+            self._random_actions.set_state(State({}, random_actions))
         of_games = State(attributes["environments"], under("environments", arrays))
         self._environments.set_state(of_games)
         return np.array_equal(self._environments.frames, self._stack.newest)

@@ -380,6 +380,11 @@ class Config(RunPaths):
         30_000, "-exs", "--exploresteps", group="exploration", unit="steps", low=1, high=10**12,
         about="length of the linear decay of epsilon, in steps or games, see --count-by",
     )  # fmt: skip
+    random_action_steps: int = setting(
+        100, "--random-action-steps", group="exploration", unit="steps", low=1, high=10_000,
+        about="most steps that a random action of training is kept for; few are kept for long, and "
+        "epsilon stays the share of steps at random; 1 keeps none",
+    )  # fmt: skip
 
     actors: int = setting(
         0, "--actors", group="actors", unit="actors", low=0, high=10_000,

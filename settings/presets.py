@@ -38,6 +38,7 @@ PLAIN: dict[str, Any] = {
     "priority_exponent": 0.0,
     "importance_end": 1.0,
     "epsilon_end": 0.02,
+    "random_action_steps": 1,
     "precision": "float32",
     "explore_steps": 100_000,
 }

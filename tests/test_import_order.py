@@ -19,7 +19,7 @@ ROOMS = {
     "replay": "settings storage system",
     "preprocessing": "atari settings storage",
     "plotting": "atari settings storage system",
-    "learning": "replay settings system",
+    "learning": "replay settings storage system",
     "replay_memory": "replay settings storage system",
     "reward_visualizer": "plotting storage system",
     "agent": "learning replay settings storage system",

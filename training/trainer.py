@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from learning.random_actions import RandomActions
 from preprocessing import AtariEnvironments, FrameStack, Step
 from replay.device_stack import DeviceStack
 from storage.state import State, prefixed, under
@@ -26,6 +27,7 @@ class Trainer(TrainingLoop):
 
     Attributes:
         environments, stack: what it steps; the states that the agent acts on.
+        random_actions: what the environments do at random.
     """
 
     def __init__(
@@ -37,13 +39,16 @@ class Trainer(TrainingLoop):
         # The states to act on are where the memory's frames are.
         stack = DeviceStack if self.memory.device_frames else FrameStack
         self.stack = stack(environments.count, environments.frame_shape, config.frame_stack_size)
+        self.random_actions = RandomActions(
+            environments.num_actions, environments.count, config.random_action_steps
+        )
 
     def pretrain(self) -> Iterator[int]:
         """Fills the memory, without learning; see `TrainingLoop`."""
         if self.gathered < self.pretrain_steps:
             self._start_episodes()
         while self.gathered < self.pretrain_steps:
-            actions = self.agent.act(self.stack.states, self.pretrain_epsilon, explore=True)
+            actions = self._act(self.pretrain_epsilon)
             self.environments.send(actions)
             self._remember(actions, self.environments.receive())
             self.gathered += self.environments.count
@@ -63,7 +68,7 @@ class Trainer(TrainingLoop):
             self.epsilon = self.epsilon_schedule(self.count)
             self.step += self.environments.count
             due = self.learning.prepare(self.step, self.count)
-            actions = self._act()
+            actions = self._act(self.epsilon)
             self.environments.send(actions)
             self.read_updates()
             self.learning.make(due, self.step)
@@ -74,10 +79,14 @@ class Trainer(TrainingLoop):
         self.read_updates()
 
     def get_games(self) -> State:
-        """Returns the state of the environments and of the stack; see `TrainingLoop`."""
-        attributes, arrays = self.environments.get_state()
-        states = {"training/states": np.array(self.stack.states)}
-        return State({"environments": attributes}, {**states, **prefixed("environments", arrays)})
+        """Returns the state of environments, stack and random actions; see `TrainingLoop`."""
+        attributes, of_environments = self.environments.get_state()
+        arrays = {
+            "training/states": np.array(self.stack.states),
+            **prefixed("environments", of_environments),
+            **prefixed("random actions", self.random_actions.get_state().arrays),
+        }
+        return State({"environments": attributes}, arrays)
 
     def set_games(self, state: State) -> str:
         """Takes what `get_games` returned, and plays the games again; see `TrainingLoop`."""
@@ -86,6 +95,8 @@ class Trainer(TrainingLoop):
         self.stack.set_states(states)
         of_environments = under("environments", arrays)
         self.environments.set_state(State(attributes["environments"], of_environments))
+        if random_actions := under("random actions", arrays):  # earlier programs kept none
+            self.random_actions.set_state(State({}, random_actions))
         frames = self.environments.frames
         is_same = np.array_equal(frames, states[..., -frames.shape[-1] :])
         return "" if is_same else "which these emulators play in another way"
@@ -103,10 +114,12 @@ class Trainer(TrainingLoop):
         self.episodes.start()
         self.is_playing = True
 
-    def _act(self) -> np.ndarray:
+    def _act(self, epsilon: float) -> np.ndarray:
         """Returns the actions of a turn; that an update has gone wrong is told by its figures."""
         try:
-            return self.agent.act(self.stack.states, self.epsilon, explore=True)
+            return self.agent.act(
+                self.stack.states, epsilon, explore=True, random_actions=self.random_actions
+            )
         except FloatingPointError:
             self.read_updates()
             raise

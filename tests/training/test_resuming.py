@@ -43,12 +43,15 @@ SMALL: dict[str, Any] = {
     "train_every": 16,
     "target_update_period": 160,
     "explore_steps": 600,
+    "random_action_steps": 4,
     "seed": 3,
     "progress": False,
 }
 # Settings of one kind leave one another alone: where one breaks, its kind fails.
 KINDS: dict[str, dict[str, Any]] = {
-    "quantiles, plain frames": {
+    "quantiles, plain frames, an action that is kept": {
+        "epsilon_end": 0.9,
+        "random_action_steps": 100,
         "distribution": "iqn",
         "frame_codec": "none",
         "train_every": 40,

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -39,6 +39,7 @@ SMALL = {
     "steps": 1_200,
     "train_every": 40,
     "explore_steps": 600,
+    "random_action_steps": 4,
     "seed": 3,
     "progress": False,
 }
@@ -55,7 +56,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_log_tells_each_episode(small_run: Path) -> None:
     episodes = read_log(small_run / "Breakout-v0_log.txt").episodes
     assert [e.number for e in episodes] == list(range(len(episodes)))
-    assert len(episodes) >= 4
+    assert len(episodes) >= 3
     assert all(e.steps % 2 == 0 and e.frames == 4 * e.steps for e in episodes)
     # Every step belongs to one episode: those of one environment follow one another.
     assert sum(e.length or 0 for e in episodes) <= 1_200
@@ -86,10 +87,10 @@ class Recorder(Agent):
         self.calls_made: list[Updates] = []
         self.acts = 0
 
-    def act(self, states: np.ndarray, epsilon: float, explore: bool = False) -> np.ndarray:
+    def act(self, states: np.ndarray, epsilon: float, *args: Any, **options: Any) -> np.ndarray:
         self.acts += 1
         self.epsilons.append(epsilon)
-        return super().act(states, epsilon, explore)
+        return super().act(states, epsilon, *args, **options)
 
     def learn(self, batches: Batch) -> Updates:
         made = super().learn(batches)
