@@ -13,11 +13,12 @@ class RandomActions:
     """Says which environments act at random at a step, and how.
 
     An action at random is kept for n steps, with a probability proportional to n^-2 for each n up
-    to the longest: most are over at once, and a few go far. See Dabney et al. 2021, "Temporally-
-    Extended epsilon-Greedy Exploration", section 4. Where the longest is 1, this is epsilon-greedy.
+    to the longest: most are over at once, and a few go far (Dabney et al. 2021, "Temporally-
+    Extended epsilon-Greedy Exploration", algorithm 1). Where the longest is 1, this is
+    epsilon-greedy.
 
-    Epsilon is the probability that a step is at random, in the mean of many steps. In the paper it
-    is the probability that such an action begins, so that more steps are at random.
+    Epsilon is the share of steps at random. In the paper it is the probability that such an action
+    begins, so that more steps are at random.
     """
 
     def __init__(self, num_actions: int, environments: int, longest: int = 1):
@@ -40,7 +41,7 @@ class RandomActions:
         """Goes on by one step.
 
         Args:
-            epsilon: the probability that a step is at random.
+            epsilon: the share of steps at random, in the mean of many.
             rng: draws the actions, and for how long they are kept.
 
         Returns:
