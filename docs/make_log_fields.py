@@ -31,9 +31,11 @@ def table() -> str:
 
 
 def _axis(field: LogField) -> str:
-    """Returns the flag that draws a field, or nothing."""
-    flags = (("--x", field.x), ("--y", field.y))
-    return ", ".join(f"`{flag} {axis.name}`" for flag, axis in flags if axis)
+    """Returns the flags that draw a field, or nothing."""
+    flags = [f"`--x {axis.name}`" for axis in field.x]
+    if field.y:
+        flags.append(f"`--y {field.y.name}`")
+    return ", ".join(flags)
 
 
 def with_table(page: str) -> str:

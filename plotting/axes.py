@@ -39,6 +39,6 @@ def _by_name(axes: Iterable[tuple[LogField, Axis | None]]) -> dict[str, PlotAxis
     return {name: by_name[name] for name in names}
 
 
-X_AXES = _by_name((field, field.x) for field in FIELDS)
+X_AXES = _by_name((field, axis) for field in FIELDS for axis in field.x)
 Y_AXES = _by_name((field, field.y) for field in FIELDS)
 AVERAGE_AXES = _by_name((field, field.average) for field in FIELDS)

@@ -49,7 +49,7 @@ class Episode:
 
     number: int = log_field(
         "Episode", "episodes of the run that ended before this one", unit="episodes",
-        x=Axis("episodes", "episodes of the run"),
+        x=(Axis("episodes", "episodes of the run"),),
         average=Axis("episodes", "episode"),
     )  # fmt: skip
     reward: float = log_field(
@@ -60,7 +60,7 @@ class Episode:
     steps: int = log_field(
         "Steps", "steps of the run at the end of the episode, in all environments, without those "
         "before training", unit="steps",
-        x=Axis("steps", "steps of the run (agent decisions)"),
+        x=(Axis("steps", "steps of the run (agent decisions)"),),
         average=Axis("steps", "step (agent decisions)"),
     )  # fmt: skip
     epsilon: float = log_field(
@@ -111,7 +111,7 @@ class Episode:
     frames: int | None = log_field(
         "Frames", "emulator frames of the run at the end of the episode", unit="frames",
         left_out="in logs of other programs",
-        x=Axis("frames", "emulator frames of the run"),
+        x=(Axis("frames", "emulator frames of the run"),),
     )  # fmt: skip
     only_action: str | None = log_field(
         "Only Action", "the one action that the agent took in the whole episode",
@@ -125,7 +125,10 @@ class Episode:
     seconds: float | None = log_field(
         "Seconds", "wall time that the run has taken, that before resumes included", unit="seconds",
         left_out="in logs of other programs",
-        x=Axis("hours", "hours of the run", convert=lambda seconds: seconds / SECONDS_IN_AN_HOUR),
+        x=(
+            Axis("minutes", "minutes of the run", convert=lambda seconds: seconds / 60),
+            Axis("hours", "hours of the run", convert=lambda seconds: seconds / SECONDS_IN_AN_HOUR),
+        ),
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class LogField:
         about: what it says, in words.
         unit: what its numbers count or measure; empty where they have no unit.
         left_out: when a line lacks it, in words; empty where every line has it.
-        x: its axis as x of a curve. Such a field never falls within a run.
+        x: its axes as x of a curve. Such a field never falls within a run.
         y: its axis as y of a curve.
         average: its axis in the plots of averages.
     """
@@ -51,7 +51,7 @@ class LogField:
     about: str
     unit: str = ""
     left_out: str = ""
-    x: Axis | None = None
+    x: tuple[Axis, ...] = ()
     y: Axis | None = None
     average: Axis | None = None
 
