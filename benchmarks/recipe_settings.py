@@ -28,11 +28,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "32 environments": {"envs": 32},
     "64 environments": {"envs": 64},
     # Samples that are learnt from for each step, with a target network as old in updates.
-    "4 samples a step": {"train_every": 16, "target_update_period": 4_000},
-    "8 samples a step": {"train_every": 8, "target_update_period": 2_000},
-    "16 samples a step": {"train_every": 4, "target_update_period": 1_000},
+    "2 samples a step": {"train_every": 16, "target_update_period": 4_000},
+    "4 samples a step": {"train_every": 8, "target_update_period": 2_000},
+    "8 samples a step": {"train_every": 4, "target_update_period": 1_000},
+    # The same with a target network as old in steps.
+    "2 samples a step, target every 2,000": {"train_every": 16},
+    "1 sample a step, target every 2,000": {"train_every": 32},
     # How far each update goes, and how many samples it is of.
-    "batch 32, rate 2.5e-4": {"batch_size": 32, "train_every": 4, "learning_rate": 2.5e-4},
+    "batch 16": {"batch_size": 16},
+    "batch 64": {"batch_size": 64},
     "batch 128": {"batch_size": 128, "train_every": 16},
     "rate 2.5e-4": {"learning_rate": 2.5e-4},
     "rate 8e-4": {"learning_rate": 8e-4},
@@ -59,6 +63,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "explores 20,000 steps": {"explore_steps": 20_000},
     "explores 100,000 steps": {"explore_steps": 100_000},
     "2% random to the end": {"epsilon_end": 0.02},
+    "random actions of one step": {"random_action_steps": 1},
     # What the values are computed by.
     "no whitening": {"whitening": False},
     "no normalisation": {"normalization": "none"},

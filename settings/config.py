@@ -184,7 +184,7 @@ class Config(RunPaths):
         about="games after which the run ends, if it has not by --steps; 0 for no limit",
     )  # fmt: skip
     batch_size: int = setting(
-        64, "-b", "--batch", group="learning", unit="transitions", low=1, high=65_536,
+        32, "-b", "--batch", group="learning", unit="transitions", low=1, high=65_536,
         about="transitions in the batch of an update",
     )  # fmt: skip
     train_every: int = setting(

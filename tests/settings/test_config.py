@@ -279,7 +279,7 @@ def test_files_are_named_after_the_environment(environment: str, log: str, weigh
         ({"actors": 2, "count_by": "games"}, "--count-by games does not go with --actors"),
         ({"actors": 2, "memory_on_device": True}, "--memory-on-device does not go with --actors"),
         ({"actors": 2, "render": True}, "--render shows a game of this process"),
-        ({"actors": 4, "memory_size": 255}, "below --batch 64 for each of 4 actors: give a memory"),
+        ({"actors": 4, "memory_size": 127}, "below --batch 32 for each of 4 actors: give a memory"),
         ({"actors": 4, "memory_size": 1_000}, "for 128 environments with"),
     ],
 )

@@ -166,7 +166,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("--importance-end 2", "--importance-end 2.0 is out of range: from 0.0 to 1.0"),
         ("--n-step 101", "--n-step 101 is out of range: from 1 to 100"),
         ("-m 800 --envs 8 --n-step 100", "100-step returns: give at least 832 transitions"),
-        ("-m 63", "--memory 63 is below --batch 64: give a memory of at least 64 transitions"),
+        ("-m 31", "--memory 31 is below --batch 32: give a memory of at least 32 transitions"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--learning", "unrecognized arguments: --learning"),
         ("'two\nlines'", "unrecognized arguments: two lines"),
