@@ -107,6 +107,7 @@ def turn_of(envs: int, on_device: bool, turns: int, clock: Clock) -> tuple[dict[
     config = Config(
         environment="PongNoFrameskip-v4",
         envs=envs,
+        batch_size=64,
         memory_size=20_000,
         memory_on_device=on_device,
         target_update_period=2_000,
