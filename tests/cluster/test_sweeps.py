@@ -36,7 +36,7 @@ needs_ray = pytest.mark.skipif(
 SMALL = [
     *["--envs", "4", "-m", "2000", "-pre", "64", "-b", "8", "--train-every", "32"],
     *["--eval-every", "0", "--checkpoint-every", "0.002", "--precision", "float32"],
-    *["--frame-skip", "16", "--no-whitening"],
+    *["--frame-skip", "16", "--no-whitening", "--random-action-steps", "1"],
 ]
 # Python loads it at its start. With it there is no Ray.
 WITHOUT_RAY = """
@@ -129,7 +129,7 @@ def test_the_run_of_a_killed_worker_goes_on(address: str, tmp_path: Path) -> Non
     steps = int(stopped[1].replace(",", "")) + 1_200
     status, output, errors = ended(start(*words, steps))
     assert (status, errors) == (1, "")
-    assert re.search(r"Pong-v4 fits 1: done, step \d+,\d", output)
+    assert re.search(r"Pong-v4 fits 1: done, step \d+,\d", output), output
     # What fails by itself and has got nowhere is not tried again.
     assert re.search(r"too large 1: failed \(--memory 1000000000 can .*\(status 1, ", output)
     large = (out / "Pong-v4" / "too large" / "1" / "output.txt").read_text()

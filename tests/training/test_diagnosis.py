@@ -214,6 +214,7 @@ def test_a_run_says_it_on_the_terminal_once(
         steps=1_000,
         train_every=40,
         explore_steps=250,
+        random_action_steps=1,
         seed=3,
         progress=False,
         out=str(tmp_path),

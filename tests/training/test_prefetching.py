@@ -326,6 +326,7 @@ def trained(in_background: bool, exponent: float) -> tuple[Trainer, list[Episode
         train_every=4,
         target_update_period=100,
         explore_steps=2_000,
+        random_action_steps=3,
         priority_exponent=exponent,
         seed=11,
     )
