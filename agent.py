@@ -184,11 +184,11 @@ class Agent:
         rng: np.random.Generator | None = None,
         random_actions: RandomActions | None = None,
     ) -> np.ndarray:
-        """Returns an action for each state: a random one with probability `epsilon`, else the best.
+        """Returns an action for each state: a share `epsilon` of them at random, else the best.
 
         Args:
             states: [n, H, W, k] uint8, on the host or on the device.
-            epsilon: probability of a random action.
+            epsilon: the share of random actions, in the mean of many.
             explore: whether the noise of a noisy network is on.
             rng: draws the random actions; None for the agent's own generator.
             random_actions: those of the n environments; None for ones that take a step each.
