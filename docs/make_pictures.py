@@ -24,7 +24,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from atari.emulators import GymnasiumEmulators
 from atari.games import find_game
 from atari.screens import CROP_HEIGHT, CROP_TOP, FRAME_SIZE
-from learning.random_actions import DURATION_EXPONENT
+from learning.random_actions import duration_shares
 from preprocessing import AtariEnvironments, FrameStack
 from replay_memory import ReplayMemory, make_memory
 from settings.config import Config
@@ -454,10 +454,10 @@ def numbers() -> None:
           f"{sizes[1] / 1000:.1f} GB, of frames {sizes[0] / 1000:.2f} GB")  # fmt: skip
     epsilon = Config().epsilon_end
     print(f"epsilon {epsilon:g}, 6 actions: not the best in {epsilon * 5 / 6:.2%}")
-    durations = np.arange(1, Config().random_action_steps + 1)
-    shares = durations**-DURATION_EXPONENT / (durations**-DURATION_EXPONENT).sum()
+    shares = duration_shares(Config().random_action_steps)
+    mean = shares @ np.arange(1, len(shares) + 1)
     print(f"random actions: {shares[0]:.0%} are kept for 1 step, {shares[38:].sum():.1%} for more "
-          f"than 38; mean {shares @ durations:.1f} steps")  # fmt: skip
+          f"than 38; mean {mean:.1f} steps")  # fmt: skip
 
 
 def main() -> int:

@@ -9,6 +9,12 @@ from storage.state import State
 DURATION_EXPONENT = 2.0  # mu in Dabney et al. 2021
 
 
+def duration_shares(longest: int) -> np.ndarray:
+    """Returns how likely each duration from 1 to the longest is, [longest] float64."""
+    shares = np.arange(1, longest + 1) ** -DURATION_EXPONENT
+    return shares / shares.sum()
+
+
 class RandomActions:
     """Says which environments act at random at a step, and how.
 
@@ -30,8 +36,7 @@ class RandomActions:
             longest: the most steps that an action is kept for, from 1.
         """
         self._num_actions = num_actions
-        shares = np.arange(1, longest + 1) ** -DURATION_EXPONENT
-        shares /= shares.sum()
+        shares = duration_shares(longest)
         self._longest, self._cumulative = longest, shares.cumsum()
         self._mean_duration = float(shares @ np.arange(1, longest + 1))
         self._actions = np.zeros(environments, np.int64)  # that are kept, while there are steps

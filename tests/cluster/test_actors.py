@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from cluster.actor import generators
+from cluster.actor import Actor, generators
 from cluster.connection import INSTALL, ClusterError, connected
 from cluster.run import make_trainer
 from cluster.version import check_version, code_version
@@ -60,11 +60,9 @@ def cluster() -> Iterator[None]:
 
 
 def test_in_step_a_resumed_run_of_one_actor_is_the_run_without_ray(tmp_path: Path) -> None:
-    # At the checkpoint an action at random is going on.
-    settings = {**SMALL, "noisy": False, "epsilon_end": 0.9}
-    whole = Config(**settings, out=str(tmp_path / "whole"))
+    whole = Config(**SMALL, out=str(tmp_path / "whole"))
     assert train(whole) == 0
-    parted = Config(**settings, **IN_STEP, out=str(tmp_path / "parted"))
+    parted = Config(**SMALL, **IN_STEP, out=str(tmp_path / "parted"))
     Path(parted.out).mkdir()
     run_until(parted, 400)
     found = find_checkpoint({"continue_from": str(parted.weights_path), "out": parted.out})
@@ -75,6 +73,17 @@ def test_in_step_a_resumed_run_of_one_actor_is_the_run_without_ray(tmp_path: Pat
     assert train(config, checkpoint=found, make=make_trainer) == 0
     assert_same(tmp_path / "whole", tmp_path / "parted")
     assert read_log(whole.log_path).episodes
+
+
+def test_an_actor_goes_on_with_the_random_actions_that_are_kept() -> None:
+    actors = [Actor({**SMALL, "noisy": False, "whitening": False}, 0) for _ in range(2)]
+    for actor in actors:
+        actor.prepare(0)
+    first, second = actors
+    first.play(5, 1.0, True, None)
+    assert second.set_state(*first.get_state())
+    ours, theirs = (actor.play(20, 0.2, False, None) for actor in actors)
+    np.testing.assert_array_equal(ours.actions, theirs.actions)
 
 
 def run_until(config: Config, step: int) -> None:
