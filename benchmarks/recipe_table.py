@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation.json"  # beside a run's note
 FEW, MANY = 20, 100  # games of which means are told
+MILLION = 1_000_000
 SIZE = (8, 4.5)  # inches of the picture of one game
 NOTHING = "–"
 
@@ -98,8 +99,28 @@ class Result:
 
     def mean_at(self, step: int, games: int) -> float | None:
         """Returns the mean score of the last games at a step, None where it has not come so far."""
-        ended = np.searchsorted(self.columns["steps"], step, side="right")
-        return self.means(games)[ended - 1] if ended and self.steps >= step else None
+        return self._mean_before(self.columns["steps"], step, games) if self.steps >= step else None
+
+    def mean_at_minute(self, minute: float, games: int) -> float | None:
+        """Returns the mean score of the last games at a minute, as above."""
+        lasted = max(self.minutes[-1], self.note["done"].get("minutes", 0))
+        return self._mean_before(self.minutes, minute, games) if lasted >= minute else None
+
+    def _mean_before(self, ends: Values, end: float, games: int) -> float | None:
+        """Returns the mean score of the last games that ended by then; None for none."""
+        ended = np.searchsorted(ends, end, side="right")
+        return self.means(games)[ended - 1] if ended else None
+
+    def mean_of_million(self, number: int) -> float | None:
+        """Returns the mean score of the games that ended in a million frames: 1 for the first.
+
+        None where the run has not come to the last of these frames, or its log has no frames.
+        """
+        frames, end = self.columns.get("frames"), MILLION * number
+        if frames is None or self.steps * frames[-1] / self.columns["steps"][-1] < end:
+            return None
+        ended = (frames > end - MILLION) & (frames <= end)
+        return float(self.columns["score"][ended].mean()) if ended.any() else None
 
     def minute_of(self, score: float, games: int) -> float:
         """Returns when the mean score of so many games first was so high, or infinity."""
@@ -133,7 +154,24 @@ class Column(NamedTuple):
     value: Callable[[Result], float | None]
 
 
-def columns_of_the_end(at: Sequence[int]) -> list[Column]:
+@dataclass(frozen=True)
+class Marks:
+    """Where in a run its score is told, beside its end.
+
+    Attributes:
+        at: steps.
+        at_minutes: minutes.
+        passes: scores of which is told when they were reached.
+        millions: which million frames the games are to have ended in, 1 for the first.
+    """
+
+    at: Sequence[int] = ()
+    at_minutes: Sequence[float] = ()
+    passes: Sequence[float] = ()
+    millions: Sequence[int] = ()
+
+
+def columns_of_the_end(marks: Marks) -> list[Column]:
     """Returns the columns of results."""
     return [
         Column("steps", ",.0f", lambda result: result.steps),
@@ -142,7 +180,16 @@ def columns_of_the_end(at: Sequence[int]) -> list[Column]:
         Column(f"steps/s, last {FEW} games", ".0f", Result.speed),
         *(
             Column(f"{FEW} games at {step:,}", ".1f", partial(Result.mean_at, step=step, games=FEW))
-            for step in at
+            for step in marks.at
+        ),
+        *(
+            Column(
+                f"{games} games at minute {minute:g}",
+                ".1f",
+                partial(Result.mean_at_minute, minute=minute, games=games),
+            )
+            for minute in marks.at_minutes
+            for games in (FEW, MANY)
         ),
         Column(f"last {FEW} games", ".1f", lambda result: result.means(FEW)[-1]),
         Column(f"last {MANY} games", ".1f", lambda result: result.means(MANY)[-1]),
@@ -162,6 +209,14 @@ def columns_of_passing(passes: Sequence[float]) -> list[Column]:
             columns.append(Column(f"{games} games at {score:g}, minute", ".1f", minute))
             columns.append(Column("step", ",.0f", step))
     return columns
+
+
+def columns_of_millions(millions: Sequence[int]) -> list[Column]:
+    """Returns the columns of the mean scores of games that ended in each million frames."""
+    return [
+        Column(str(number), ".1f", partial(Result.mean_of_million, number=number))
+        for number in millions
+    ]
 
 
 def text_of(value: float | None, form: str) -> str:
@@ -266,15 +321,12 @@ def draw(results: Sequence[Result], by: str, picture: Path) -> None:
     write_figure(figure, picture)
 
 
-def show(
-    folder: Path, at: Sequence[int], passes: Sequence[float], by: str, picture: Path | None
-) -> None:
+def show(folder: Path, marks: Marks, by: str, picture: Path | None) -> None:
     """Prints tables of the runs in a folder, and draws them.
 
     Args:
         folder: where they are.
-        at: steps at which the score is told.
-        passes: scores of which is told when they were reached.
+        marks: where in a run its score is told.
         by: the x axis of the picture, steps or minutes.
         picture: its file.
 
@@ -287,10 +339,13 @@ def show(
     for game in dict.fromkeys(result.environment for result in results):
         of_game = [result for result in results if result.environment == game]
         print(f"{game}: mean scores\n")
-        print("\n".join(table(of_game, columns_of_the_end(at))))
-        if passes:
+        print("\n".join(table(of_game, columns_of_the_end(marks))))
+        if marks.passes:
             print(f"\n{game}: when the mean score of so many games first was so high\n")
-            print("\n".join(table(of_game, columns_of_passing(passes))))
+            print("\n".join(table(of_game, columns_of_passing(marks.passes))))
+        if marks.millions:
+            print(f"\n{game}: mean score of the games that ended in the N-th million frames\n")
+            print("\n".join(table(of_game, columns_of_millions(marks.millions))))
         print("\n" + "\n".join(origins(of_game)) + "\n")
     if picture:
         draw(results, by, picture)

@@ -9,6 +9,7 @@ r"""Trains recipes, which are settings with a name, and shows how fast each of t
         --python .venv-peer/bin/python
     python3 -m benchmarks.recipes show runs --picture scores.png
     python3 -m benchmarks.recipes show runs --by minutes --at 50000 100000 --passes 0 10 18
+    python3 -m benchmarks.recipes show runs --at-minutes 10 30 --millions 1 2 5 10
 
 The recipes stand in `recipe_settings.py`. `run` trains each recipe on each game with each seed, as
 a process of the program itself, in FOLDER/<environment>/<recipe>/<seed>. The same command goes on
@@ -37,7 +38,7 @@ from typing import Any
 
 from atari.games import find_game
 from benchmarks.recipe_settings import PEER, RECIPES, flags
-from benchmarks.recipe_table import EVALUATION, show
+from benchmarks.recipe_table import EVALUATION, Marks, show
 from benchmarks.run_notes import NOTE, PROGRAM, new_part
 from settings.config import Config, renamed
 from storage.checkpoints import newest
@@ -337,6 +338,10 @@ def parser() -> argparse.ArgumentParser:
     steps = [50_000, 100_000, 150_000, 200_000]
     text = "steps at which the score is told"
     table.add_argument("--at", nargs="*", type=int, default=steps, metavar="N", help=text)
+    text = "minutes at which the score is told"
+    table.add_argument("--at-minutes", nargs="+", type=float, default=[], metavar="N", help=text)
+    text = "which million frames the mean score is told of: 1 is the first"
+    table.add_argument("--millions", nargs="+", type=int, default=[], metavar="N", help=text)
     text = "scores of which is told when they were first reached (default: 0 10 18)"
     table.add_argument(
         "--passes", nargs="*", type=float, default=[0, 10, 18], metavar="SCORE", help=text
@@ -350,7 +355,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "run":
             return run_all(wanted(options), options.jobs)
-        show(options.folder, options.at, options.passes, options.by, options.picture)
+        marks = Marks(options.at, options.at_minutes, options.passes, options.millions)
+        show(options.folder, marks, options.by, options.picture)
         return 0
     except OneLineError as error:
         print(f"recipes.py: error: {error}", file=sys.stderr)

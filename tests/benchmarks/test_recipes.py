@@ -335,6 +335,28 @@ def test_the_tables_have_numbers_worked_out_by_hand(
     assert "- commit `0123456`; Z80, 1 core, one at a time\n" in text
 
 
+def test_scores_are_told_by_minutes_and_by_millions_of_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A game of 100,000 steps every 10 minutes: the fifth ends with the second million frames.
+    out = write_result(tmp_path, "default", 1)
+    games = [
+        episode(n, float(n), steps=100_000 * n, frames=400_000 * n, seconds=600.0 * n)
+        for n in range(1, 23)
+    ]
+    write_log(out / "Pong-v4_log.txt", games)
+    marks = ["--at-minutes", "199", "219", "221", "--millions", "1", "2", "3", "8", "9"]
+    assert recipes.main(["show", str(tmp_path), "--at", "--passes", *marks]) == 0
+    shown = rows(capsys.readouterr().out)
+    ends, millions = shown[:2], shown[2:]
+    assert ends[0][6:12] == [
+        f"{games} games at minute {minute}" for minute in (199, 219, 221) for games in (20, 100)
+    ]
+    assert ends[1][6:12] == ["–", "–", "11.5", "–", "–", "–"]
+    # The games 1 and 2; 3 to 5; 6 and 7; 18 to 20; and the ninth million has not been played.
+    assert millions[1] == ["default", "1", "1.5", "4.0", "6.5", "19.0", "–"]
+
+
 def test_the_log_of_the_peer_is_shown_with_its_updates(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
