@@ -105,7 +105,10 @@ def test_scores_it_tells_are_those_of_the_log_and_of_the_note() -> None:
     assert f"from {first:.0f}, against" in text
     assert f"to {last:.0f} on average over the last 100 games" in text
     assert f"in {episodes[-1].seconds / 60:.0f} minutes on two cores" in text
-    pong, breakout = (read_note(AGENTS / game / NOTE_NAME).scores for game in ("Pong", "Breakout"))
-    assert pong[0]["mean"] == 21
-    greedy, exploring = (scores["mean"] for scores in breakout)
+    notes = {folder.name: read_note(folder / NOTE_NAME) for folder in AGENTS.iterdir()}
+    assert notes["Pong"].scores[0]["lowest"] == 21
+    assert notes["Freeway"].scores[0]["lowest"] == notes["Freeway"].scores[0]["highest"] == 32
+    minutes = [round(notes[game].run_minutes) for game in ("Freeway", "SpaceInvaders")]
+    assert "in {} and {} minutes".format(*minutes) in text
+    greedy, exploring = (scores["mean"] for scores in notes["Breakout"].scores)
     assert f"it scored {greedy:.1f} greedy, and {exploring:.1f} with 5 of 100 actions" in text
