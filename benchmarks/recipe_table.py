@@ -99,17 +99,28 @@ class Result:
 
     def mean_at(self, step: int, games: int) -> float | None:
         """Returns the mean score of the last games at a step, None where it has not come so far."""
-        return self._mean_before(self.columns["steps"], step, games) if self.steps >= step else None
+        if self.steps < step:
+            return None
+        return self._last_before(self.columns["steps"], step, self.means(games))
 
     def mean_at_minute(self, minute: float, games: int) -> float | None:
         """Returns the mean score of the last games at a minute, as above."""
-        lasted = max(self.minutes[-1], self.note["done"].get("minutes", 0))
-        return self._mean_before(self.minutes, minute, games) if lasted >= minute else None
+        return self._last_at_minute(minute, self.means(games))
 
-    def _mean_before(self, ends: Values, end: float, games: int) -> float | None:
-        """Returns the mean score of the last games that ended by then; None for none."""
+    def steps_at_minute(self, minute: float) -> float | None:
+        """Returns how many steps it had taken, at a minute, to the end of its last game."""
+        return self._last_at_minute(minute, self.columns["steps"])
+
+    def _last_at_minute(self, minute: float, values: Values) -> float | None:
+        if max(self.minutes[-1], self.note["done"].get("minutes", 0)) < minute:
+            return None
+        return self._last_before(self.minutes, minute, values)
+
+    @staticmethod
+    def _last_before(ends: Values, end: float, values: Values) -> float | None:
+        """Returns the value of the last game that ended by then; None for none."""
         ended = np.searchsorted(ends, end, side="right")
-        return self.means(games)[ended - 1] if ended else None
+        return float(values[ended - 1]) if ended else None
 
     def mean_of_million(self, number: int) -> float | None:
         """Returns the mean score of the games that ended in a million frames: 1 for the first.
@@ -182,21 +193,26 @@ def columns_of_the_end(marks: Marks) -> list[Column]:
             Column(f"{FEW} games at {step:,}", ".1f", partial(Result.mean_at, step=step, games=FEW))
             for step in marks.at
         ),
-        *(
-            Column(
-                f"{games} games at minute {minute:g}",
-                ".1f",
-                partial(Result.mean_at_minute, minute=minute, games=games),
-            )
-            for minute in marks.at_minutes
-            for games in (FEW, MANY)
-        ),
+        *(column for minute in marks.at_minutes for column in columns_of_a_minute(minute)),
         Column(f"last {FEW} games", ".1f", lambda result: result.means(FEW)[-1]),
         Column(f"last {MANY} games", ".1f", lambda result: result.means(MANY)[-1]),
         Column("greedy games", ".1f", lambda result: result.greedy_score),
         Column("spread of Q", ".3f", lambda result: result.last("q_spread")),
         Column("dead ReLUs", ".1%", lambda result: result.last("dead_relus")),
     ]
+
+
+def columns_of_a_minute(minute: float) -> list[Column]:
+    """Returns the columns of how far runs had come at a minute."""
+    columns = [
+        Column(
+            f"steps at minute {minute:g}", ",.0f", partial(Result.steps_at_minute, minute=minute)
+        )
+    ]
+    for games in (FEW, MANY):
+        mean = partial(Result.mean_at_minute, minute=minute, games=games)
+        columns.append(Column(f"{games} games at minute {minute:g}", ".1f", mean))
+    return columns
 
 
 def columns_of_passing(passes: Sequence[float]) -> list[Column]:

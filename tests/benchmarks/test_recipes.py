@@ -349,10 +349,9 @@ def test_scores_are_told_by_minutes_and_by_millions_of_frames(
     assert recipes.main(["show", str(tmp_path), "--at", "--passes", *marks]) == 0
     shown = rows(capsys.readouterr().out)
     ends, millions = shown[:2], shown[2:]
-    assert ends[0][6:12] == [
-        f"{games} games at minute {minute}" for minute in (199, 219, 221) for games in (20, 100)
-    ]
-    assert ends[1][6:12] == ["–", "–", "11.5", "–", "–", "–"]
+    assert ends[0][6:9] == [f"{what} at minute 199" for what in ("steps", "20 games", "100 games")]
+    assert ends[1][6:9] == ["1,900,000", "–", "–"]
+    assert ends[1][9:15] == ["2,100,000", "11.5", "–", "–", "–", "–"]
     # The games 1 and 2; 3 to 5; 6 and 7; 18 to 20; and the ninth million has not been played.
     assert millions[1] == ["default", "1", "1.5", "4.0", "6.5", "19.0", "–"]
 
