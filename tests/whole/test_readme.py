@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dqn_atari import make_config, make_parser
-from playing.trained_agents import AGENTS, NOTE_NAME, read_note
+from playing.trained_agents import read_notes
 from settings.config import Config
 from settings.declaration import shown
 from storage.episode_log import read_log
@@ -105,7 +105,8 @@ def test_scores_it_tells_are_those_of_the_log_and_of_the_note() -> None:
     assert f"from {first:.0f}, against" in text
     assert f"to {last:.0f} on average over the last 100 games" in text
     assert f"in {episodes[-1].seconds / 60:.0f} minutes on two cores" in text
-    notes = {folder.name: read_note(folder / NOTE_NAME) for folder in AGENTS.iterdir()}
+    notes = {path.parent.name: note for path, note in read_notes().items()}
+    assert notes["Pong"].scores[0]["mean"] == 21
     assert notes["Pong"].scores[0]["lowest"] == 21
     assert notes["Freeway"].scores[0]["lowest"] == notes["Freeway"].scores[0]["highest"] == 32
     minutes = [round(notes[game].run_minutes) for game in ("Freeway", "SpaceInvaders")]
