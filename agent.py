@@ -227,6 +227,10 @@ class Agent:
         results = self.calls.update(by_update, batches.frames)
         return Updates(len(by_update["r_t"]), results)
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Makes updates take steps of another size from now on."""
+        self.calls.set_learning_rate(rate)
+
     def dead_relus(self, batches: Batch) -> float | None:
         """Returns which share of the online network's ReLUs are dead, 0 to 1.
 

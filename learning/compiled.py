@@ -68,6 +68,9 @@ class Calls(Protocol):
     def copy_to_target(self) -> None:
         """Makes the target network equal to the online one."""
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Makes updates take steps of another size from now on."""
+
     def release(self) -> None:
         """Brings all values into the Keras variables, to be read or changed until the next call."""
 
@@ -127,6 +130,10 @@ class TensorFlowCalls:
         """Copies the weights; see `Calls`."""
         learner = self.models.learner
         learner.target.set_weights(learner.online.get_weights())
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Changes the optimiser's; see `Calls`."""
+        self.models.optimizer.learning_rate.assign(rate)
 
     def release(self) -> None:
         """Does nothing: the values are never anywhere else."""
@@ -260,6 +267,13 @@ class JaxCalls:
         """Copies the weights on the device; see `Calls`."""
         state = self.state
         self._held = state._replace(others=self._copy(state.trained, state.others))
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Changes the optimiser's on the device; see `Calls`."""
+        variable, of_optimizer = self.models.optimizer.learning_rate, list(self.state.optimizer)
+        place = next(n for n, each in enumerate(self._variables.optimizer) if each is variable)
+        of_optimizer[place] = ops.convert_to_tensor(rate, variable.dtype)
+        self._held = self.state._replace(optimizer=of_optimizer)
 
     def release(self) -> None:
         """Brings all values into the Keras variables; see `Calls`."""

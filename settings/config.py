@@ -217,6 +217,15 @@ class Config(RunPaths):
         4e-4, "--learning-rate", group="learning", unit="per update", low=1e-9, high=1.0,
         about="step size of the optimiser",
     )  # fmt: skip
+    learning_rate_factor: float = setting(
+        0.25, "--learning-rate-factor", group="learning", low=0.0, high=1.0,
+        about="what --learning-rate is multiplied by at the end of --learning-rate-steps; it falls "
+        "there in a straight line, and then stays; 1 keeps it",
+    )  # fmt: skip
+    learning_rate_steps: int = setting(
+        1_000_000, "--learning-rate-steps", group="learning", unit="steps", low=1, high=10**12,
+        about="how long --learning-rate takes to fall",
+    )  # fmt: skip
     optimizer: str = setting(
         "adam", "--optimizer", group="learning",
         choices=names_in("learning.optimizers.OPTIMIZERS"),

@@ -28,6 +28,7 @@ PLAIN: dict[str, Any] = {
     "discount_start": None,
     "target_update_period": 1_000,
     "learning_rate": 1e-4,
+    "learning_rate_factor": 1.0,
     "gradient_clip": 0.0,
     "normalization": "none",
     "hidden_biases": True,

@@ -144,6 +144,8 @@ def test_update_is_the_same_on_tensorflow_and_jax(tmp_path: Path) -> None:
         assert results[backend]["joins"], backend
         for algorithm, found in results[backend]["same"].items():
             assert found["resumes"], (backend, algorithm)
+            # The second of three updates has a learning rate of 0.
+            assert found["changes"] == [True, False, True], (backend, algorithm)
     for algorithm, expected in results["tensorflow"]["same"].items():
         for name, values in expected.items():
             found = results["jax"]["same"][algorithm][name]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from storage.state import State
-from training.schedules import make_horizon, make_importance
+from training.schedules import make_horizon, make_importance, make_learning_rate
 from training.update_schedule import Call, UpdateSchedule
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Learning:
         self._agent, self._batches, self._episodes = agent, batches, episodes
         self._batch_size, self._by_priority = config.batch_size, config.priority_exponent > 0
         self._importance, self._horizon = make_importance(config), make_horizon(config)
+        self._learning_rate, self._rate = make_learning_rate(config), config.learning_rate
         self.schedule = UpdateSchedule(config)
         self._unread: list[tuple[int, Updates]] = []  # each with its step
         self.step, self.loss = 0, 0.0
@@ -73,6 +74,9 @@ class Learning:
     def _update(self, step: int, count: int, following: int) -> None:
         """Makes updates in one call, and has those `following` drawn and unpacked meanwhile."""
         batches = self._batches.take(self._importance(step), count, following, self._horizon(step))
+        if (rate := self._learning_rate(step)) != self._rate:
+            self._agent.set_learning_rate(rate)
+            self._rate = rate
         updates = self._agent.learn(batches)
         self._batches.keep(updates.wait)
         self._unread.append((step, updates))

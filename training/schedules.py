@@ -81,6 +81,16 @@ def make_epsilon(config: Config) -> LinearSchedule:
     return LinearSchedule(config.epsilon_start, config.epsilon_end, config.explore_steps)
 
 
+def make_learning_rate(config: Config) -> LinearSchedule:
+    """Returns the schedule of the learning rate.
+
+    Long steps learn much from little at first. Later they throw what has been learnt off its path,
+    as each is of a few transitions only, and short ones do not.
+    """
+    end = config.learning_rate * config.learning_rate_factor
+    return LinearSchedule(config.learning_rate, end, config.learning_rate_steps)
+
+
 def make_importance(config: Config) -> LinearSchedule:
     """Returns the schedule of the importance exponent, Schaul et al. 2016, section 3.4.
 

@@ -45,7 +45,10 @@ def a_batch(size: int) -> Batch:
 
 
 def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Makes three updates from given weights on a fixed batch; returns what they found."""
+    """Makes three updates from given weights on a fixed batch; returns what they found.
+
+    The second has a learning rate of 0.
+    """
     rng = np.random.default_rng(5)
     common = {"network": "nips", "learning_rate": 1e-3, "batch_size": 8, "double": False}
     config = Config(**{**common, **settings})
@@ -54,13 +57,19 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
         agent.save_weights(weights)
     agent.load_weights(weights)
     batch = a_batch(8)
-    made = [agent.learn(batch)[0] for _ in range(3)]
+    made, changes = [], []
+    for rate in (1e-3, 0.0, 2e-3):
+        agent.set_learning_rate(rate)
+        before = trained(agent)
+        made.append(agent.learn(batch)[0])
+        changes.append(trained(agent) != before)
     state = agent.get_state()
     first_course = course(agent, batch)
     agent.set_state(state)
     second_course = course(agent, batch)
     agent.set_state(state)
     return {
+        "changes": changes,
         "resumes": first_course == second_course,
         "actions": agent.act(batch.s_t, 0.0, explore=True).tolist(),
         "losses": [update.loss for update in made],
@@ -70,6 +79,12 @@ def updates(weights: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "dead_relus": agent.dead_relus(batch),
         "values": agent.values(batch.s_tm1).tolist(),
     }
+
+
+def trained(agent: Agent) -> list[Any]:
+    """Returns the weights that updates change."""
+    weights = agent.online.trainable_weights
+    return [keras.ops.convert_to_numpy(weight).tolist() for weight in weights]
 
 
 def joins(settings: dict[str, Any]) -> bool:

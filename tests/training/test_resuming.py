@@ -55,6 +55,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "distribution": "iqn",
         "frame_codec": "none",
         "train_every": 40,
+        "learning_rate_steps": 1_000,
     },
     "noisy, by priority, schedules of returns, 1 environment": {
         "noisy": True,

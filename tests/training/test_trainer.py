@@ -83,6 +83,7 @@ class Recorder(Agent):
         self.updates: list[int] = []
         self.copies: list[int] = []
         self.epsilons: list[float] = []
+        self.rates: list[float] = []
         self.batches: list[Batch] = []
         self.calls_made: list[Updates] = []
         self.acts = 0
@@ -93,6 +94,7 @@ class Recorder(Agent):
         return super().act(states, epsilon, *args, **options)
 
     def learn(self, batches: Batch) -> Updates:
+        self.rates.append(float(self.optimizer.learning_rate.numpy()))
         made = super().learn(batches)
         self.calls_made.append(made)
         size = len(batches.indices) // len(made)
@@ -162,6 +164,15 @@ def test_by_priority_one_call_makes_the_updates_of_a_turn_and_all_of_them_count(
     }
     expected = (np.array([*newest.values()], np.float64) + 1e-6) ** 0.5
     np.testing.assert_allclose(memory.masses(np.array([*newest])), expected, rtol=1e-12)
+
+
+def test_the_learning_rate_falls_by_steps_to_its_factor_and_stays() -> None:
+    *_, agent, _, _ = run_with(
+        steps=400, learning_rate=4e-4, learning_rate_factor=0.25, learning_rate_steps=200
+    )
+    # An update every 40 steps, made while the step is taken at which it is due.
+    expected = [4e-4 * (1 - 0.75 * min(1, step / 200)) for step in range(40, 401, 40)]
+    assert agent.rates == pytest.approx(expected, rel=1e-6)
 
 
 def test_each_time_has_as_many_updates_as_asked() -> None:
