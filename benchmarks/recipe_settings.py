@@ -40,6 +40,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "batch 128": {"batch_size": 128, "train_every": 16},
     "rate 2.5e-4": {"learning_rate": 2.5e-4},
     "rate 8e-4": {"learning_rate": 8e-4},
+    "rate that stays": {"learning_rate_factor": 1.0},
+    "rate that falls over 500,000 steps": {"learning_rate_steps": 500_000},
     "smaller epsilon of Adam": {"optimizer_epsilon": 1e-6, "learning_rate": 2.5e-4},
     "gradients as long as they are": {"gradient_clip": 0.0},
     # What an update moves towards: rewards further ahead, and another network's opinion of them.
