@@ -270,10 +270,11 @@ class JaxCalls:
 
     def set_learning_rate(self, rate: float) -> None:
         """Changes the optimiser's on the device; see `Calls`."""
-        variable, of_optimizer = self.models.optimizer.learning_rate, list(self.state.optimizer)
-        place = next(n for n, each in enumerate(self._variables.optimizer) if each is variable)
-        of_optimizer[place] = ops.convert_to_tensor(rate, variable.dtype)
-        self._held = self.state._replace(optimizer=of_optimizer)
+        state, variable = self.state, self.models.optimizer.learning_rate
+        new = ops.convert_to_tensor(rate, variable.dtype)
+        pairs = zip(self._variables.optimizer, state.optimizer, strict=True)
+        of_optimizer = [new if each is variable else value for each, value in pairs]
+        self._held = state._replace(optimizer=of_optimizer)
 
     def release(self) -> None:
         """Brings all values into the Keras variables; see `Calls`."""
