@@ -4,11 +4,10 @@ r"""Publishes agents that runs of `recipes.py` trained, so that they ship with t
         --minutes 120 --jobs 2
     python3 -m benchmarks.agents runs/*/default/1
 
-Of each run it takes the weights of its best evaluation, or the newest where it has had none; so
-what is chosen does not depend on the games that it is then measured with. It rounds them to half
-precision, and has the program play 100 greedy games by them, and 100 with 5 of 100 actions random;
-then it writes weights and note into `res/agents/<game>`. By which commit a run was trained, on what
-and beside what is taken from its `run.json`.
+Of each run it takes the newest weights: its evaluations are too few games to choose by. It rounds
+them to half precision, and has the program play 100 greedy games by them, and 100 with 5 of 100
+actions random; then it writes weights and note into `res/agents/<game>`. By which commit a run was
+trained, on what and beside what is taken from its `run.json`.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ from settings.config import Config, renamed
 from settings.presets import PLAIN
 from storage import weights as weights_file
 from storage.checkpoints import Checkpoint, newest
-from storage.evaluation_log import read_evaluations
 from storage.files import replacing
 from system.console import joined
 from system.errors import OneLineError
@@ -108,7 +106,7 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
     settings = {**PLAIN, **renamed(checkpoint.attributes["settings"])}
     state = checkpoint.attributes["training"]
     config = Config(**{**settings, **where})
-    source, chosen, steps, seconds = _chosen(config, state)
+    steps = state["step"]
     published = folder / config.weights_path.name
     play = ["--evaluate", "--json", "--seed", PLAY_SEED, "--episodes", episodes]
     plays = {
@@ -121,10 +119,7 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
         weights=published.name,
         steps=steps,
         frames=steps * config.frame_skip,
-        minutes=round(seconds / 60, 1),
-        run_steps=state["step"],
-        run_minutes=round(state["seconds"] / 60, 1),
-        chosen=chosen,
+        minutes=round(state["seconds"] / 60, 1),
         seed=settings["seed"],
         commit=_each_once(map(commit_of, parts)),
         machine=_each_once(f"{cores_of(part)} of {part['processor']}" for part in parts),
@@ -135,7 +130,7 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
     )
     with tempfile.TemporaryDirectory() as name:
         weights = Path(name) / published.name
-        _save_half(config, source, weights)
+        _save_half(config, config.weights_path, weights)
         # The program takes the settings from there.
         write_note(weights.parent, note)
         scores = [_measured(epsilon, [*play, weights]) for epsilon, play in plays.items()]
@@ -158,19 +153,6 @@ def _newest_checkpoint(config: Config) -> Checkpoint:
 def _each_once(words: Iterable[str]) -> str:
     """Returns what the parts of a run have, each only once where it is the same."""
     return ", ".join(dict.fromkeys(words))
-
-
-def _chosen(config: Config, state: Mapping[str, Any]) -> tuple[Path, str, int, float]:
-    """Returns the weights of a run to publish, why, and the steps and seconds before them."""
-    evaluations = []
-    if config.best_weights_path.exists():
-        evaluations = read_evaluations(config.evaluations_path)
-    if not evaluations:
-        why = "the newest of a run without evaluations"
-        return config.weights_path, why, state["step"], state["seconds"]
-    best = max(evaluations, key=lambda each: each.mean)
-    why = f"the best of the run's evaluations, {len(evaluations)} with {best.games} games each"
-    return config.best_weights_path, why, best.step, best.seconds
 
 
 def training_flags(settings: Mapping[str, Any]) -> list[str]:

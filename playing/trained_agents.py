@@ -44,12 +44,9 @@ class Note:
         settings: the settings of `NOTED_GROUPS` without the seed, by the names of `Config`'s
             fields. Defaults are among them, so that the defaults may change.
         weights: the name of the weights' file, beside the note.
-        steps: steps of the run before these weights.
-        frames: emulator frames of the run before these weights.
-        minutes: wall minutes of the run before these weights.
-        run_steps: steps of the whole run.
-        run_minutes: wall minutes of the whole run.
-        chosen: why these weights of the run were chosen.
+        steps: of the run.
+        frames: of the emulator in the run.
+        minutes: wall minutes of the run.
         seed: of the run.
         commit: of the program that trained the agent.
         machine: the machine that trained the agent.
@@ -65,9 +62,6 @@ class Note:
     steps: int
     frames: int
     minutes: float
-    run_steps: int
-    run_minutes: float
-    chosen: str
     seed: int
     commit: str
     machine: str
