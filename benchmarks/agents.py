@@ -130,7 +130,7 @@ def publish_run(run: Path, folder: Path, episodes: int, beside: str | None) -> N
     )
     with tempfile.TemporaryDirectory() as name:
         weights = Path(name) / published.name
-        _save_half(config, config.weights_path, weights)
+        _save_half(config, weights)
         # The program takes the settings from there.
         write_note(weights.parent, note)
         scores = [_measured(epsilon, [*play, weights]) for epsilon, play in plays.items()]
@@ -173,8 +173,9 @@ def training_flags(settings: Mapping[str, Any]) -> list[str]:
     return flags(named)
 
 
-def _save_half(config: Config, source: Path, target: Path) -> None:
-    """Writes the weights of a run in half precision, with the help of the network they are for."""
+def _save_half(config: Config, target: Path) -> None:
+    """Writes the newest weights of a run in half precision, by the network they are for."""
+    source = config.weights_path
     with loading_libraries():
         from playing.players import load_player
 

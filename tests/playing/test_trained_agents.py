@@ -236,7 +236,7 @@ def test_a_note_says_what_each_part_of_the_run_was_made_with(
     run = copy_of_run(made, tmp_path, parts=parts)
     [scored] = [note.scores for note in read_notes(made / "agents").values()]
     monkeypatch.setattr(publishing, "_measured", lambda epsilon, _: scored[epsilon > 0])
-    monkeypatch.setattr(publishing, "_save_half", lambda config, source, target: target.touch())
+    monkeypatch.setattr(publishing, "_save_half", lambda config, target: target.touch())
     assert publishing.main([str(run), "--into", str(tmp_path / "agents"), *more]) == 0
     [note] = read_notes(tmp_path / "agents").values()
     assert (note.commit, note.machine, note.beside) == expected
