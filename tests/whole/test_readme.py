@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.recipe_settings import PEER
+from benchmarks.recipe_table import NOTHING, read_results, text_of
 from dqn_atari import make_config, make_parser
 from playing.trained_agents import read_notes
 from settings.config import Config
@@ -115,3 +117,32 @@ def test_scores_it_tells_are_those_of_the_log_and_of_the_note() -> None:
     assert "in {} and {} minutes".format(*minutes) in text
     greedy, exploring = (scores["mean"] for scores in notes["Breakout"].scores)
     assert f"it scored {greedy:.1f} greedy, and {exploring:.1f} with 5 of 100 actions" in text
+
+
+def test_half_hours_told_are_those_of_the_logs() -> None:
+    results = {
+        (result.environment, result.recipe): result
+        for folder in ("runs", "half-hour")  # whose runs of the defaults count
+        for result in read_results(ROOT / "res" / "results" / folder)
+    }
+    page = (ROOT / "docs" / "results.md").read_text()
+    section = page.split("\n## Half an hour beside others\n")[1].split("\n## ")[0]
+    game, hundreds = "", {}
+    for row in re.findall(r"^\|(.*)\|$", section, re.MULTILINE)[2:]:
+        name, agent, steps, *means = (cell.strip() for cell in row.split("|"))
+        game = re.sub(r"\W", "", name) or game
+        recipe = "default" if "ours" in agent else agent.strip("`").removeprefix("--preset ")
+        result = results.pop((f"{game}-v4", recipe))
+        assert steps == f"{result.steps_at_minute(30):,.0f}", row
+        for games, told in zip((20, 100), means, strict=True):
+            form = f",.{len(told.partition('.')[2])}f"
+            measured = text_of(result.mean_at_minute(30, games), form)
+            assert told.replace("fewer games", NOTHING) == measured, row
+        hundreds[game, recipe] = means[1]
+    assert not results
+    text = " ".join(README.split())
+    ours, peers = (
+        (hundreds["Pong", recipe], hundreds["Breakout", recipe]) for recipe in ("default", PEER)
+    )
+    assert "brings Pong to {} and Breakout to {} over the last 100 games".format(*ours) in text
+    assert "is then at {} and {}, and four of five".format(*peers) in text
